@@ -1,0 +1,50 @@
+// A group of ranks and its collectives.
+//
+// Every rank issues the same collectives in the same order. Sums run in rank order with sums of bf16 held in fp32, so
+// that equal inputs give equal bits on every rank and in every run, whatever arrives first. A world of one is a real
+// communicator that copies; callers never ask for the size to skip a call. Steady use does not allocate after the first
+// collective of a given size.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "comm/ticket.h"
+#include "device/tensor.h"
+
+namespace rk {
+
+enum class Reduce : uint8_t { sum, max };
+
+class Comm {
+ public:
+  virtual ~Comm() = default;
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  virtual const char* backend() const = 0;  // "self", "threads", "mpi"
+
+  // Non-blocking; dtypes f64, f32, bf16, i64, i32 (and u8 for all_gather and broadcast). Counts may exceed 2^31.
+  // x [n] in place.
+  virtual Ticket all_reduce(Tensor x, Reduce op) = 0;
+  // in [size * n] -> out [n] = sum over ranks of in[rank * n, (rank + 1) * n). out may be that very slice of in.
+  virtual Ticket reduce_scatter(Tensor in, Tensor out) = 0;
+  // in [n] -> out [size * n] in rank order. in may be out's own slice.
+  virtual Ticket all_gather(Tensor in, Tensor out) = 0;
+  // x [n] from `root` to all.
+  virtual Ticket broadcast(Tensor x, int root) = 0;
+  virtual void barrier() = 0;
+  // Ranks with the same color form a group, ordered by rank.
+  virtual std::unique_ptr<Comm> split(int color) = 0;
+  // Ends all ranks of the job at once with `code`; used for an error that only this rank has.
+  [[noreturn]] virtual void abort(int code) = 0;
+
+ protected:
+  friend class Ticket;
+  virtual void wait(uint64_t id) = 0;
+};
+
+inline void Ticket::wait() {
+  if (comm_) comm_->wait(id_);
+  comm_ = nullptr;
+}
+
+}  // namespace rk

@@ -1,0 +1,29 @@
+// Small flat operations.
+#pragma once
+#include "device/exec.h"
+
+namespace rk {
+
+// y = x in y's dtype (f64, f32, bf16 in any combination); y may not partly overlap x.
+struct Cast {
+  Tensor x, y;
+};
+// y = y + x (same number of elements; dtypes may differ; the sum is formed in the wider accumulation dtype).
+struct Add {
+  Tensor x, y;
+};
+// out [1] f64 += sum of squares of x, in fixed blocks of 4096 elements summed in order: the thread count does not change bits.
+struct SumOfSquares {
+  Tensor x, out;
+};
+// x = value.
+struct Fill {
+  Tensor x;
+  double value = 0;
+};
+void run(const Exec& ex, const Cast& a);
+void run(const Exec& ex, const Add& a);
+void run(const Exec& ex, const SumOfSquares& a);
+void run(const Exec& ex, const Fill& a);
+
+}  // namespace rk

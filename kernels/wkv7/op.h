@@ -1,0 +1,29 @@
+// The WKV-7 operator (golden rwkv7 §4). Per batch element and head, state S [N,N] (i = value row, j = key column):
+//   d_t = exp(-exp(-0.5) * sigmoid(w_t));   sa_t = S_{t-1} a_t
+//   S_t = S_{t-1} diag(d_t) + sa_t b_t^T + v_t k_t^T;   y_t = S_t r_t
+// r, w, k, v, a, b, y [B,T,H,N] in the model's dtype, w raw; states [B,H,N,N] in the accumulation dtype; any T >= 1, N any multiple of 8 up
+// to 256. state_in null = zero. state_out may be null. saved_states (null when no backward follows) keeps S before every chunk of
+// kWkv7Chunk positions: [B*H, ceil(T/kWkv7Chunk), N, N] flat, accumulation dtype, so that backward recomputes chunks without divisions.
+// Backward: dstate_out null = zero; dstate_in may be null; gradients of all inputs are set (dw with respect to the raw w).
+#pragma once
+#include "device/exec.h"
+
+namespace rk {
+
+inline constexpr int64_t kWkv7Chunk = 16;
+// Shape of saved_states.
+Shape wkv7_saved_shape(int64_t B, int64_t T, int64_t H, int64_t N);
+
+struct Wkv7Forward {
+  Tensor r, w, k, v, a, b, y;
+  Tensor state_in, state_out, saved_states;
+};
+struct Wkv7Backward {
+  Tensor r, w, k, v, a, b, saved_states;
+  Tensor dy, dstate_out;
+  Tensor dr, dw, dk, dv, da, db, dstate_in;
+};
+void run(const Exec& ex, const Wkv7Forward& a);
+void run(const Exec& ex, const Wkv7Backward& a);
+
+}  // namespace rk

@@ -1,0 +1,30 @@
+// From a position in the run to tokens.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/binidx.h"
+
+namespace rk {
+
+// Deterministic and without state: sample `number` is the same on every rank and after every resume.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  // tokens [ctx_len], targets [ctx_len] (tokens shifted by one; -100 = not counted), weights [ctx_len].
+  // Returns the token offset of the sample in its data (for logs and audits).
+  virtual int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const = 0;
+  virtual int64_t n_samples_per_pass() const = 0;
+};
+
+// Pre-training over one binidx in magic-prime order; number counts from 1. Data too small for a magic prime of the reference's rule
+// still trains: one slot per ctx_len tokens, in order, at least one (ctx_len + 1 tokens are needed, else refused naming both).
+std::unique_ptr<BatchSource> make_pile_source(std::shared_ptr<const Binidx> data, int64_t ctx_len, int64_t magic_prime, int64_t vocab);
+
+// Validation: consecutive windows of ctx_len + 1 tokens, the last one cut (its missing targets are -100); numbers 0 .. n-1.
+std::unique_ptr<BatchSource> make_sequential_source(std::shared_ptr<const Binidx> data, int64_t ctx_len, int64_t vocab);
+
+}  // namespace rk

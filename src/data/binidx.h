@@ -1,0 +1,45 @@
+// Megatron / RWKV binidx (MMIDIDX version 1; golden data §3): PREFIX.bin (tokens) and PREFIX.idx (index).
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/mapped_file.h"
+
+namespace rk {
+
+// Read-only, through memory maps: opening costs nothing per token. Every refusal names the file and the byte offset.
+class Binidx {
+ public:
+  explicit Binidx(const std::string& prefix);
+
+  int64_t n_tokens() const { return n_tokens_; }  // what PREFIX.bin holds: the .bin decides, not the index
+  int64_t n_sequences() const { return n_sequences_; }
+  int64_t n_documents() const { return n_documents_; }
+  DType dtype() const { return dtype_; }
+  int64_t size_of_sequence(int64_t i) const;
+  int64_t byte_pointer(int64_t i) const;
+  int64_t document_begin(int64_t d) const;           // doc_idx entry, d in [0, n_documents]
+  std::optional<std::vector<int8_t>> modes() const;  // Megatron multimodal files
+  const std::vector<std::string>& warnings() const { return warnings_; }
+  const std::string& prefix() const { return prefix_; }
+
+  // Tokens [offset, offset + out.size()) counted from the start of sequence `seq`; may run over sequence ends, never past the .bin.
+  // A token < 0 or >= vocab (when vocab > 0) is an error naming file and byte offset.
+  void read(int64_t seq, int64_t offset, std::span<int32_t> out, int64_t vocab) const;
+  // The same counted from the first token of the file.
+  void read_flat(int64_t offset, std::span<int32_t> out, int64_t vocab) const { read(0, offset, out, vocab); }
+
+ private:
+  std::string prefix_;
+  MappedFile bin_, idx_;
+  DType dtype_ = DType::u16;
+  int64_t n_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0;
+  std::vector<std::string> warnings_;
+};
+
+}  // namespace rk

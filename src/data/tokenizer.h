@@ -1,0 +1,36 @@
+// Text to token ids and back.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rk {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // Any bytes in; appends ids. Thread-safe.
+  virtual void encode(std::string_view bytes, std::vector<int32_t>& ids) const = 0;
+  // Exact bytes; an id without bytes is an error naming it. The end-of-document id decodes to nothing.
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  virtual int64_t vocab_size() const = 0;  // model vocabulary size that holds all ids
+  virtual int32_t end_of_document() const = 0;
+  virtual std::string name() const = 0;  // "world", "char", "bytes"
+};
+
+// RWKV World (golden data §1); `vocab_file` empty = the shipped rwkv_vocab_v20230424.txt.
+std::unique_ptr<Tokenizer> make_world_tokenizer(const std::string& vocab_file = {});
+// ids 0..255 = bytes, 256 = end of document.
+std::unique_ptr<Tokenizer> make_bytes_tokenizer();
+// One id per Unicode code point, sorted; end-of-document id appended. vocab.json as the reference writes it ({"0": "c", ...}).
+std::unique_ptr<Tokenizer> make_char_tokenizer(const std::string& vocab_json_file);
+// "world", "bytes", "char:PATH/vocab.json", or a path to a vocabulary file; unknown: refused with the names that exist.
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec);
+
+// U+FFFD for each maximal invalid part (golden data §1.3).
+std::string lossy_utf8(std::string_view bytes);
+
+}  // namespace rk

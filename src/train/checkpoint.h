@@ -1,0 +1,90 @@
+// Checkpoint folders: proj_dir/step-NNNNNNNN/ with one HDF5 file a rank and a manifest (docs/formats.md).
+//
+// A save runs in three acts so that training does not wait for the disk: begin() copies this rank's pieces to host memory and starts a
+// background thread that writes step-N.tmp/shard-RRRRR.h5 and fsyncs it, without any collective; done() tells whether this rank's
+// thread has ended; commit() (collective) agrees on success, and rank 0 writes manifest.json, fsyncs, renames step-N.tmp to step-N,
+// fsyncs the parent, replaces `latest` by rename and applies keep_last / keep_every. On any failure the .tmp folder is removed,
+// the error is returned and earlier checkpoints are untouched.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/comm.h"
+#include "device/buffer.h"
+
+namespace rk {
+
+// A run of elements of one named tensor: flat elements [offset, offset + data.numel()) of its row-major order.
+struct TensorPiece {
+  std::string tensor;  // "blocks.0.att.x_r"
+  std::string part;    // "master", "m", "v"
+  int64_t offset = 0;
+  Tensor data;  // flat, f32 or f64
+};
+
+// Everything of a run's position that is not a tensor. Independent of the rank count.
+struct CheckpointState {
+  int64_t step = 0;    // optimizer steps done (skipped ones included)
+  int64_t adam_t = 0;  // updates applied
+  int64_t tokens = 0, samples = 0;
+  int64_t epoch_begin = 0;
+  double epoch_loss_sum = 0;  // of the unfinished mini-epoch
+  int64_t epoch_loss_steps = 0;
+  std::string model_dtype;                   // "f32", "bf16", "f64": dtype of the weights that exports write
+  std::string config;                        // RunConfig::text
+  std::map<std::string, std::string> extra;  // further named values, kept verbatim
+};
+
+// Name and shape of every tensor, in file order.
+struct TensorShape {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+struct KeepRule {
+  int64_t last = 3, every = 0;
+};
+
+class CheckpointSaver {
+ public:
+  CheckpointSaver(std::string proj_dir, std::vector<TensorShape> tensors, KeepRule keep);
+  ~CheckpointSaver();  // waits for the thread, leaves no .tmp of its own behind
+
+  bool busy() const;  // begun and not committed
+  void begin(const Comm& comm, const CheckpointState& state, const std::vector<TensorPiece>& pieces);
+  bool done() const;  // this rank's writing has ended, well or badly
+  // Collective; waits for this rank's thread. Returns the sentence of the first error, or nothing on success.
+  std::optional<std::string> commit(Comm& comm);
+  size_t staging_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Reads a checkpoint folder written by any number of ranks at any ZeRO stage. Opening checks the manifest, the presence and size of all
+// shard files, and that the pieces tile every tensor; reading checks the checksums of the chunks it touches. bad_input on any damage.
+class CheckpointReader {
+ public:
+  explicit CheckpointReader(const std::string& folder);
+  ~CheckpointReader();
+  const CheckpointState& state() const;
+  const std::vector<TensorShape>& tensors() const;
+  bool has(const std::string& tensor, const std::string& part) const;
+  // Elements [offset, offset + n) of `tensor`'s `part`, into f32 or f64.
+  void read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The newest folder step-NNNNNNNN under proj_dir whose manifest is valid and whose files are all there; skipped ones are named in
+// `warnings`. Nothing when there is none.
+std::optional<std::string> newest_checkpoint(const std::string& proj_dir, std::vector<std::string>& warnings);
+
+}  // namespace rk
