@@ -27,15 +27,20 @@ TEST(Plan, visits_every_cell_once_backward_after_its_forward) {
       const auto cell = std::make_tuple(v.micro, v.unit, v.segment);
       if (v.phase == Phase::forward && v.keep != Keep::nothing) {
         EXPECT_TRUE(forward.insert(cell).second);
-        if (v.unit > 0) EXPECT_TRUE(forward.contains({v.micro, v.unit - 1, v.segment}));
+        if (v.unit > 0) {
+          EXPECT_TRUE(forward.contains({v.micro, v.unit - 1, v.segment}));
+        }
       }
       if (v.phase != Phase::backward) continue;
       EXPECT_TRUE(forward.contains(cell));
       EXPECT_TRUE(backward.insert(cell).second);
-      if (v.unit + 1 < r.n_units) EXPECT_TRUE(backward.contains({v.micro, v.unit + 1, v.segment}));
+      if (v.unit + 1 < r.n_units) {
+        EXPECT_TRUE(backward.contains({v.micro, v.unit + 1, v.segment}));
+      }
       // The gradient of a state comes from the segment after.
-      if (!r.truncated && v.unit + 1 < r.n_units && v.segment + 1 < r.n_segments)
+      if (!r.truncated && v.unit + 1 < r.n_units && v.segment + 1 < r.n_segments) {
         EXPECT_TRUE(backward.contains({v.micro, v.unit, v.segment + 1}));
+      }
     }
     EXPECT_EQ(backward.size(), static_cast<size_t>(r.n_units * r.n_micro * r.n_segments));
   }
@@ -53,7 +58,9 @@ TEST(Plan, gradients_leave_after_the_last_visit_and_are_last_once_per_unit) {
         EXPECT_TRUE(v.grads_ready);
         ++last[v.unit];
       }
-      if (last[v.unit] && !v.last) EXPECT_FALSE(v.writes_grads);
+      if (last[v.unit] && !v.last) {
+        EXPECT_FALSE(v.writes_grads);
+      }
       // With early reduction at most one unit has gradients that have not left.
       if (r.reduce_each_micro) {
         int waiting = 0;
