@@ -14,4 +14,7 @@ class ThreadPool;
 // shorter side orthonormal. `pool` (may be null) shares the work.
 std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool = nullptr);
 
+// Quick stand-ins of the same sizes for benches, where values do not matter: orthogonal matrices become normal ones of the same scale.
+std::vector<double> quick_values(const Param& p, uint64_t seed);
+
 }  // namespace rk

@@ -84,11 +84,15 @@ void RunLog::start(const RunConfig& config, const std::string& strategy) {
   append("train_log.txt", strategy);
 }
 
-void RunLog::step(const StepReport& r) {
-  const nlohmann::ordered_json line{
+void RunLog::step(const StepReport& r, const Validation::Result* validated) {
+  nlohmann::ordered_json line{
       {"step", r.step},         {"loss", number(r.loss)}, {"lr", r.lr},         {"grad_norm", number(r.grad_norm)},
       {"clip", number(r.clip)}, {"skipped", r.skipped},   {"tokens", r.tokens}, {"tokens_per_s", number(r.tokens_per_s)},
       {"seconds", r.seconds},   {"epoch", r.epoch}};
+  if (validated) {
+    line["val_loss"] = number(validated->loss);
+    line["val_tokens"] = validated->tokens;
+  }
   append("metrics.jsonl", line.dump());
   if (wandb_.empty()) return;
   const nlohmann::ordered_json event{{"project", wandb_},
@@ -98,10 +102,6 @@ void RunLog::step(const StepReport& r) {
                                      {"Gtokens", static_cast<double>(r.tokens) / 1e9},
                                      {"kt/s", number(r.tokens_per_s / 1000)}};
   append("wandb-events.jsonl", event.dump());
-}
-
-void RunLog::validation(int64_t step, double loss, int64_t tokens) {
-  append("metrics.jsonl", nlohmann::ordered_json{{"step", step}, {"val_loss", number(loss)}, {"val_tokens", tokens}}.dump());
 }
 
 void RunLog::mini_epoch(int64_t name, double mean_loss, double lr, int64_t since_launch) {

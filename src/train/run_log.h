@@ -4,6 +4,7 @@
 #include <string>
 
 #include "train/trainer.h"
+#include "train/validation.h"
 
 namespace rk {
 
@@ -13,9 +14,8 @@ class RunLog {
   // steps_kept: on resume, lines of metrics.jsonl beyond this step are cut off; 0 = a new file.
   RunLog(const std::string& proj_dir, const RunConfig& config, int64_t steps_kept);
 
-  void start(const RunConfig& config, const std::string& strategy);  // the three lines of a new run in train_log.txt
-  void step(const StepReport& r);
-  void validation(int64_t step, double loss, int64_t tokens);
+  void start(const RunConfig& config, const std::string& strategy);     // the three lines of a new run in train_log.txt
+  void step(const StepReport& r, const Validation::Result* validated);  // validated: null where this step was not followed by one
   // "%d %.6f %.4f %.8f <date time> %d"
   void mini_epoch(int64_t name, double mean_loss, double lr, int64_t since_launch);
 
