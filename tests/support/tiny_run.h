@@ -40,14 +40,14 @@ struct TinyHistory : Observer {
   std::vector<std::string> lines;
   std::vector<double> validation_loss;
   int64_t stop_after = 0;  // raise the flag during this step
-  StopFlags flags;
+  StopFlags* flags = nullptr;
   void line(const std::string& text) override { lines.push_back(text); }
   void step(const StepReport& r) override {
     loss.push_back(r.loss);
     grad_norm.push_back(r.grad_norm);
     lr.push_back(r.lr);
     steps.push_back(r.step);
-    if (r.step + 1 == stop_after) flags.save_and_stop = true;
+    if (r.step + 1 == stop_after) flags->save_and_stop = true;
   }
   void validation(int64_t, double x, int64_t) override { validation_loss.push_back(x); }
 };
@@ -77,10 +77,12 @@ inline RunConfig tiny_config(const std::string& folder, const std::string& run, 
 
 inline std::vector<TinyHistory> tiny_train(const RunConfig& config, int world, int64_t stop_after = 0, ExitCode* code = nullptr) {
   std::vector<TinyHistory> ranks(static_cast<size_t>(world));
-  for (auto& r : ranks) r.stop_after = stop_after;
+  std::vector<StopFlags> flags(static_cast<size_t>(world));
   run_thread_world(world, [&](Comm& comm) {
     auto& mine = ranks[static_cast<size_t>(comm.rank())];
-    const ExitCode left = train(config, comm, 1, mine, mine.flags);
+    mine.stop_after = stop_after;
+    mine.flags = &flags[static_cast<size_t>(comm.rank())];
+    const ExitCode left = train(config, comm, 1, mine, *mine.flags);
     if (code && comm.rank() == 0) *code = left;
   });
   return ranks;
