@@ -12,6 +12,15 @@
 
 namespace rk {
 
+// What both reader and writer know of the index.
+namespace binidx {
+inline constexpr char magic[9] = {'M', 'M', 'I', 'D', 'I', 'D', 'X', 0, 0};
+inline constexpr uint64_t version = 1;
+inline constexpr size_t sizes_at = 34;  // 9 bytes magic, u64 version, u8 dtype, u64 sequences, u64 entries of doc_idx
+std::optional<DType> dtype_of_code(uint8_t code);
+uint8_t code_of_dtype(DType dtype);
+}  // namespace binidx
+
 // Read-only, through memory maps: opening costs nothing per token. Every refusal names the file and the byte offset.
 class Binidx {
  public:
@@ -23,8 +32,9 @@ class Binidx {
   DType dtype() const { return dtype_; }
   int64_t size_of_sequence(int64_t i) const;
   int64_t byte_pointer(int64_t i) const;
-  int64_t document_begin(int64_t d) const;           // doc_idx entry, d in [0, n_documents]
-  std::optional<std::vector<int8_t>> modes() const;  // Megatron multimodal files
+  int64_t document_begin(int64_t d) const;   // doc_idx entry, d in [0, n_documents]
+  bool has_modes() const;                    // Megatron multimodal files
+  int8_t mode_of_sequence(int64_t i) const;  // only with has_modes()
   const std::vector<std::string>& warnings() const { return warnings_; }
   const std::string& prefix() const { return prefix_; }
 
@@ -32,13 +42,21 @@ class Binidx {
   // A token < 0 or >= vocab (when vocab > 0) is an error naming file and byte offset.
   void read(int64_t seq, int64_t offset, std::span<int32_t> out, int64_t vocab) const;
   // The same counted from the first token of the file.
-  void read_flat(int64_t offset, std::span<int32_t> out, int64_t vocab) const { read(0, offset, out, vocab); }
+  void read_flat(int64_t offset, std::span<int32_t> out, int64_t vocab) const;
+
+  // Largest token of the file (-1 without tokens); reads all of it.
+  int64_t largest_token() const;
 
  private:
+  void read_header();
+  void check_arrays();
+  void read_bytes(int64_t begin, std::span<int32_t> out, int64_t vocab) const;
+
   std::string prefix_;
   MappedFile bin_, idx_;
   DType dtype_ = DType::u16;
   int64_t n_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0;
+  size_t pointers_at_ = 0, doc_idx_at_ = 0, end_at_ = 0;  // byte offsets in PREFIX.idx
   std::vector<std::string> warnings_;
 };
 

@@ -11,6 +11,12 @@ namespace rk {
 std::optional<int64_t> find_magic_prime(int64_t n_tokens, int64_t ctx_len);
 bool is_prime(int64_t n);
 
+// Whether 0.9 < magic_prime / slots <= 1, which the reference asks of a given prime.
+bool prime_covers(int64_t magic_prime, int64_t n_tokens, int64_t ctx_len);
+
+// floor(p * 0.618...) in double.
+int64_t magic_factor(int64_t magic_prime);
+
 // Token offset of sample number `ii` (1, 2, ...): ctx_len * (floor(p * 0.618...) * ii^3 mod p), exact in 128 bits.
 int64_t sample_offset(int64_t ii, int64_t magic_prime, int64_t ctx_len);
 

@@ -8,6 +8,10 @@
 #include "base/dtype.h"
 #include "io/hdf5/hdf5.h"
 
+namespace rk {
+class Comm;
+}
+
 namespace rk::golden {
 
 struct Case {
@@ -21,7 +25,7 @@ struct Options {
   DType dtype = DType::f32;  // --dtype fp32|bf16
   bool dtype_given = false;
   int threads = 2;
-  class Comm* mpi = nullptr;  // under mpirun: the real communicator
+  Comm* mpi = nullptr;  // under mpirun: the real communicator
 };
 
 // Collects comparisons of one case. A failed one keeps the case going, so that the line shows the worst.
@@ -39,7 +43,8 @@ class Check {
   // Every dataset of `file` that was neither read nor matches a pattern of "informative" is a failure.
   void all_read(const Hdf5Reader& file, const nlohmann::json& informative);
 
-  bool passed() const { return failures_.empty(); }
+  // A case that compared nothing has not passed.
+  bool passed() const { return failures_.empty() && compared_ > 0; }
   const std::vector<std::string>& failures() const { return failures_; }
   double worst_value() const { return worst_value_; }
   double worst_limit() const { return worst_limit_; }
@@ -47,6 +52,7 @@ class Check {
 
  private:
   std::vector<std::string> failures_, read_;
+  int64_t compared_ = 0;
   double worst_value_ = 0, worst_limit_ = 0, worst_ratio_ = -1;
   std::string worst_what_;
 };
@@ -59,7 +65,8 @@ using Handler = void (*)(const Case&, const Options&, Check&);
 struct Kind {
   const char* name;  // "rwkv7/wkv7_op"
   Handler run;
-  bool bf16;  // has limits for --dtype bf16
+  bool bf16;           // has limits for --dtype bf16
+  bool ranks = false;  // has worlds of several ranks: also runs under mpirun -n N, where it picks the world of N
 };
 
 // kinds.cpp: the only place that knows all handlers.

@@ -1,0 +1,61 @@
+// Writes PREFIX.bin and PREFIX.idx (golden data §3) with constant memory.
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/dtype.h"
+#include "data/binidx.h"
+#include "data/output_file.h"
+
+namespace rk {
+
+struct BinidxWriterArgs {
+  std::string prefix;
+  DType dtype = DType::u16;
+  bool modes = false;                                              // one mode a sequence follows the index (Megatron multimodal)
+  int64_t longest_sequence = std::numeric_limits<int32_t>::max();  // a longer one goes on in a new sequence of the same document
+};
+
+// The type in which tokens below `vocab` are stored.
+constexpr DType token_dtype(int64_t vocab) { return vocab <= 65536 ? DType::u16 : DType::i32; }
+
+class BinidxWriter {
+ public:
+  explicit BinidxWriter(const BinidxWriterArgs& args);
+
+  void append(std::span<const int32_t> tokens);  // to the sequence that is being written
+  void end_sequence(int8_t mode = 0);            // may be empty
+  void end_document();                           // sequences since the last one; none: an empty document
+  void finish();                                 // both files are complete on the disk, under their temporary names
+  void commit();                                 // after finish(): both get their names
+
+  int64_t n_tokens() const { return n_tokens_; }
+  int64_t n_documents() const { return n_documents_; }
+
+ private:
+  // Documents from `document` on have one sequence each, the first of them beginning at `sequence`: as long as every document
+  // has one sequence, all borders are one entry.
+  struct Run {
+    int64_t document, sequence;
+  };
+  void write_pointers();
+  void write_document_borders();
+  void write_header();
+
+  OutputFile bin_, idx_;
+  DType dtype_;
+  bool with_modes_;
+  int64_t longest_sequence_;
+  int64_t n_tokens_ = 0, open_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0;
+  std::vector<Run> runs_{{0, 0}};
+  std::vector<int8_t> modes_;
+  std::vector<std::byte> packed_;
+};
+
+// Appends document `d` with its sequences and modes.
+void copy_document(const Binidx& from, int64_t d, BinidxWriter& to);
+
+}  // namespace rk

@@ -1,0 +1,113 @@
+// Who holds what of the parameters, gradients and optimizer state, and how it is exchanged: ZeRO as three booleans.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "comm/comm.h"
+#include "device/exec.h"
+#include "params/flat_layout.h"
+
+namespace rk {
+
+// What each rank holds only 1/N of. Stages are presets: 0 nothing, 1 state, 2 state and gradients, 3 all.
+struct Sharding {
+  bool state = false, grads = false, params = false;
+  static Sharding stage(int zero) { return {zero >= 1, zero >= 2, zero >= 3}; }
+};
+
+// This rank's bytes by purpose, from the buffers themselves.
+struct ShardBytes {
+  size_t params = 0;  // weights in the model's dtype
+  size_t grads = 0;
+  size_t state = 0;      // fp32 master weights (where the model's dtype is narrower) and both moments
+  size_t transient = 0;  // gathered weights and unreduced gradients of the units at work
+};
+
+struct AdamWRule {
+  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18, weight_decay = 0, grad_scale = 1;
+  int64_t t = 1;
+  bool apply = true;
+};
+
+// This rank's run of elements of one parameter in its part of the optimizer state; flat tensors of the accumulation dtype.
+struct OwnedPiece {
+  Param* param;
+  int64_t first;  // first element inside the parameter
+  Tensor master, m, v;
+};
+
+// Owner of all flat buffers of one rank. All ranks call the same functions in the same order; the plan is that order.
+// The buffers are allocated by the constructor; nothing later allocates.
+class Shards {
+ public:
+  // dtype: of weights; gradients, master weights and moments are held in its accumulation dtype.
+  Shards(Comm& comm, FlatLayout layout, DType dtype, Sharding sharding, bool training);
+  Shards(const Shards&) = delete;
+  Shards& operator=(const Shards&) = delete;
+
+  // Bytes that a rank of such a world would hold; nothing is allocated.
+  static ShardBytes predict(const FlatLayout& layout, int world, DType dtype, Sharding sharding, bool training);
+  ShardBytes bytes() const;
+
+  // Values into every buffer that holds them here: elements [first, first + values.size()) of p.
+  void set(const Exec& ex, const Param& p, int64_t first, std::span<const double> values);
+  // Weights from the owned master weights, on all ranks (after a checkpoint was read into owned_pieces()).
+  void refresh_weights(const Exec& ex);
+
+  void prefetch(int unit);                                // starts gathering the unit's weights
+  void acquire(int unit);                                 // binds Param::w of the unit's parameters
+  void release(int unit);                                 // unbinds them; the weights may leave
+  void bind_grads(const Exec& ex, int unit);              // binds Param::dw; zeroes them where a new sum begins
+  void grads_ready(const Exec& ex, int unit, bool last);  // the unit's gradients of this visit are complete; `last` of the step
+  void start_step(const Exec& ex);                        // gradients of a new step begin at zero
+
+  // Finishes all reductions. Sum of squares of this rank's part of the gradients, added to out [1] f64.
+  void finish_grads(const Exec& ex);
+  void add_grad_squares(const Exec& ex, Tensor out);
+  // One optimizer step on owned elements; starts sending the new weights around.
+  void update(const Exec& ex, const AdamWRule& rule);
+
+  std::vector<OwnedPiece> owned_pieces();
+  // The owned gradients after finish_grads, with the parameter and the first element (tests, reports).
+  void for_each_owned_grad(const std::function<void(const Param&, int64_t first, Tensor dw)>& visit);
+  const FlatLayout& layout() const { return layout_; }
+  Comm& comm() { return comm_; }
+
+ private:
+  // A transient buffer for one unit at a time.
+  struct Slot {
+    Tensor full, shard;
+    int unit = -1;
+    Ticket ticket;
+    bool in_use = false;
+  };
+  struct Held {
+    Tensor w;       // full or shard, model dtype
+    Tensor g;       // full or shard, accumulation dtype
+    Tensor master;  // whole state range, accumulation dtype; aliases w where dtypes agree
+    Tensor m, v;
+    Ticket weights_on_the_way, grads_on_the_way;
+  };
+
+  int64_t own_begin(const BucketLayout& b) const { return b.shard * comm_.rank(); }
+  int64_t state_begin(const BucketLayout& b) const { return sharding_.state ? own_begin(b) : 0; }
+  int64_t state_n(const BucketLayout& b) const { return sharding_.state ? b.shard : b.n; }
+  Tensor own_grads(int unit);
+  Slot& weight_slot(int unit);
+  void drain(const Exec& ex, Slot& slot);
+  void send_weights(int unit);
+
+  Comm& comm_;
+  FlatLayout layout_;
+  DType dtype_, acc_;
+  Sharding sharding_;
+  bool training_;
+  Buffer params_, grads_, state_, transient_;
+  std::vector<Held> held_;
+  std::vector<Slot> weight_slots_, grad_slots_;
+  size_t next_weight_slot_ = 0, next_grad_slot_ = 0;
+};
+
+}  // namespace rk

@@ -1,0 +1,33 @@
+// From a configuration to the model that a run trains, and its weights into the shards.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "data/binidx.h"
+#include "model/families.h"
+#include "shard/shards.h"
+#include "train/checkpoint.h"
+#include "train/run_config.h"
+#include "train/start.h"
+
+namespace rk {
+
+DType model_dtype(const RunConfig& config);
+
+// The model's sizes: of the file that `start` names, or of the flags and the reference's rules; contradictions are refused.
+// data: for the vocabulary size where nothing else says it.
+std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const Binidx* data);
+
+// The largest id of the data plus one.
+int64_t vocabulary_of(const Binidx& data);
+
+// Fresh values, rounded to the model's dtype as the file rwkv-init.pth holds them, or those of a weights file.
+void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config);
+void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config);
+// Exactly the state of a checkpoint, from any rank count and stage.
+void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader);
+
+FlatLayout flat_layout(Model& model, int world);
+std::vector<TensorShape> tensor_shapes(const Model& model);
+
+}  // namespace rk

@@ -1,0 +1,41 @@
+#include "train/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numbers>
+
+namespace rk {
+
+double LearningRate::token_progress(int64_t step) const {
+  const auto tokens = [&](int64_t steps) { return static_cast<double>(steps * ctx_len * real_bsz); };
+  const double warm = tokens(warmup_steps);
+  const double p = (tokens(real_step(step)) - warm) / (static_cast<double>(std::llabs(my_exit_tokens)) - warm);
+  return std::clamp(p, 0.0, 1.0);
+}
+
+double LearningRate::cosine(int64_t step) const {
+  if (lr_init == 0) return 0;
+  const double f = lr_final / lr_init;
+  return lr_init * ((0.5 + f / 2) + (0.5 - f / 2) * std::cos(std::numbers::pi * token_progress(step)));
+}
+
+double LearningRate::by_epochs(int64_t step) const {
+  if (lr_final == lr_init || epoch_count == 0) return lr_init;
+  const auto w = static_cast<double>(warmup_steps);
+  const double total = static_cast<double>(epoch_count * epoch_steps);
+  const double progress = std::clamp((static_cast<double>(real_step(step)) - w + 1) / (total - w), 0.0, 1.0);
+  if (lr_final == 0 || lr_init == 0) return lr_init + (lr_final - lr_init) * progress;
+  return lr_init * std::exp(std::log(lr_final / lr_init) * progress);
+}
+
+double LearningRate::at(int64_t step) const {
+  double lr = my_exit_tokens > 0 ? cosine(step) : by_epochs(step);
+  if (my_exit_tokens < 0) lr = (lr + cosine(step)) / 2;
+  if (step < warmup_steps) lr *= warmup_floor + (1 - warmup_floor) * static_cast<double>(step) / static_cast<double>(warmup_steps);
+  return lr;
+}
+
+bool LearningRate::past_horizon(int64_t step) const { return my_exit_tokens != 0 && token_progress(step) >= 1; }
+
+}  // namespace rk

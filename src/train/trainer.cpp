@@ -1,0 +1,406 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <optional>
+
+#include "comm/agree.h"
+#include "comm/watchdog.h"
+#include "data/sampling.h"
+#include "kernels/elementwise/op.h"
+#include "train/build.h"
+#include "train/horizon.h"
+#include "train/memory_plan.h"
+#include "train/run_log.h"
+#include "train/runner.h"
+#include "train/save_cadence.h"
+#include "train/validation.h"
+#include "train/weights_export.h"
+
+namespace rk {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
+
+// What the ranks tell each other once a step, in one reduction.
+enum Sum : int64_t { kGradSquares, kLoss, kStop, kSaveNow, kWriterBusy, kTimeIsUp, kSums };
+
+class Trainer {
+ public:
+  Trainer(const RunConfig& config, Comm& comm, int threads, Observer& observer, StopFlags& flags)
+      : config_(config), comm_(comm), observer_(observer), flags_(flags), pool_(threads) {}
+
+  ExitCode run();
+
+ private:
+  void open();
+  void plan_memory();
+  void load();
+  void load_weights_of_start();
+  void make_proj_dir();
+  ExitCode write_init();
+  void restore();
+  StepReport step();
+  void after_step(StepReport& report);
+  void end_mini_epoch(const StepReport& report);
+  void save(bool wait);
+  void commit_save();
+  void validate(StepReport& report);
+  ExitCode finish(bool interrupted);
+  double sum(Sum what) const { return sums_.as<double>()[what]; }
+  bool leads() const { return comm_.rank() == 0; }
+  std::string path(const std::string& file) const { return config_.proj_dir + "/" + file; }
+  Exec exec() { return {.pool = &pool_, .kept = &kept_, .scratch = &scratch_}; }
+
+  const RunConfig& config_;
+  Comm& comm_;
+  Observer& observer_;
+  StopFlags& flags_;
+  ThreadPool pool_;
+
+  Start start_;
+  std::shared_ptr<const Binidx> data_;
+  std::unique_ptr<BatchSource> source_;
+  std::unique_ptr<Model> model_;
+  Horizon horizon_;
+  Plan plan_;
+  BatchShape shape_;
+  int zero_ = 0;
+  std::optional<Validation> validation_;
+  std::optional<Batcher> batcher_;
+  std::optional<Shards> shards_;
+  std::optional<Runner> runner_;
+  Arena kept_, scratch_;
+  Buffer scalars_;
+  Tensor sums_, loss_sum_, n_targets_;
+  std::optional<RunLog> log_;
+  std::optional<CheckpointSaver> saver_;
+  std::optional<Watchdog> watchdog_;
+  SaveCadence cadence_;
+
+  CheckpointState state_;  // position of the run
+  int64_t last_saved_step_ = -1;
+  double rank_targets_ = 0;
+  bool stop_ = false, save_now_ = false, writers_done_ = false;
+};
+
+// Data, sizes and numbers of the run; every refusal happens here, before memory is taken.
+void Trainer::open() {
+  agree(comm_, [&] {
+    start_ = decide_start(config_);
+    data_ = std::make_shared<const Binidx>(config_.data_file);
+    model_ = build_model(config_, start_, data_.get());
+    if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
+    source_ = make_pile_source(data_, config_.ctx_len, config_.magic_prime, model_->n_vocab);
+  });
+  agree(comm_, [&] { make_proj_dir(); });
+  for (const auto& w : data_->warnings()) observer_.line("warning: " + w);
+  for (const auto& r : start_.remarks) observer_.line(r);
+  horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
+  if (config_.magic_prime == 0)
+    observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
+  zero_ = config_.zero >= 0 ? config_.zero : comm_.size() > 1 ? 1 : 0;
+  shape_ = {.micro = config_.accumulate,
+            .B = config_.micro_bsz,
+            .T = config_.ctx_len,
+            .segment = config_.chunk_ctx > 0 ? std::min(config_.chunk_ctx, config_.ctx_len) : config_.ctx_len};
+  if (!config_.val_file.empty())
+    agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
+}
+
+// Dry runs of every plan of the run, the table, then the memory.
+void Trainer::plan_memory() {
+  const auto n_units = static_cast<int>(model_->units.size());
+  const auto n_segments = static_cast<int>(shape_.n_segments());
+  PlanRequest request{.n_units = n_units, .n_micro = static_cast<int>(shape_.micro), .n_segments = n_segments};
+  // ZeRO-3 gathers a unit once for all its segments in layer order; otherwise segment order keeps less.
+  const bool by_layer = config_.plan_order == "layer" || (config_.plan_order == "auto" && (zero_ == 3 || n_segments == 1));
+  request.order = by_layer ? PlanOrder::layer : PlanOrder::segment;
+  request.grad_cp = config_.grad_cp;
+  request.truncated = config_.bptt == "truncated";
+  request.reduce_each_micro = zero_ >= 2;
+  plan_ = plan_step(request);
+
+  const FlatLayout layout = flat_layout(*model_, comm_.size());
+  MemoryPlan memory;
+  memory.shards = Shards::predict(layout, comm_.size(), model_->dtype, Sharding::stage(zero_), true);
+  measure(*model_, plan_, shape_, request.truncated, memory, pool_);
+  if (validation_) measure(*model_, validation_->plan(n_units), validation_->shape(), false, memory, pool_);
+  const auto n_rows = static_cast<size_t>(shape_.micro * shape_.B * shape_.T);
+  memory.batches = n_rows * (2 * sizeof(int32_t) + sizeof(float)) + (validation_ ? validation_->n_bytes() : 0);
+  observer_.line(memory_table(memory, comm_.size(), zero_));
+
+  agree(comm_, [&] {
+    shards_.emplace(comm_, layout, model_->dtype, Sharding::stage(zero_), true);
+    batcher_.emplace(shape_);
+    if (validation_) validation_->allocate();
+    kept_ = Arena(Buffer(Device::cpu, memory.kept));
+    scratch_ = Arena(Buffer(Device::cpu, memory.scratch));
+    scalars_ = Buffer(Device::cpu, (kSums + 2) * sizeof(double));
+  });
+  sums_ = scalars_.tensor(DType::f64, {kSums});
+  loss_sum_ = sums_.slice(kLoss, 1);
+  n_targets_ = scalars_.tensor(DType::f64, {1}, kSums * sizeof(double));
+  runner_.emplace(*model_, &*shards_);
+}
+
+void Trainer::load() {
+  if (start_.kind == Start::Kind::checkpoint) {
+    restore();
+  } else {
+    agree(comm_, [&] { load_weights_of_start(); });
+    state_.epoch_begin = start_.epoch_begin;
+    state_.step = horizon_.first_step;
+    state_.samples = state_.step * horizon_.real_bsz;
+    state_.tokens = state_.samples * config_.ctx_len;
+    state_.extra["real_bsz"] = std::to_string(horizon_.real_bsz);
+    state_.extra["ctx_len"] = std::to_string(config_.ctx_len);
+    state_.extra["epoch_steps"] = std::to_string(horizon_.epoch_steps);
+    state_.extra["warmup_steps"] = std::to_string(start_.warmup_steps);
+  }
+  state_.model_dtype = name_of(model_->dtype);
+  state_.config = config_.text;
+  if (start_.kind == Start::Kind::fresh) export_weights(*model_, *shards_, path("rwkv-init.pth"));
+}
+
+// An exact continuation: what changes the meaning of a position must be as it was.
+void Trainer::restore() {
+  agree(comm_, [&] {
+    CheckpointReader reader(start_.path);
+    state_ = reader.state();
+    const auto same = [&](const char* name, int64_t now, const char* remedy) {
+      const auto was = state_.extra.find(name);
+      if (was != state_.extra.end() && was->second != std::to_string(now))
+        fail(cat(start_.path, " was made with ", name, " = ", was->second, ", this run has ", now, "; ", remedy,
+                 ", or begin a new run from its weights with --load_model"));
+    };
+    same("ctx_len", config_.ctx_len, "give the same --ctx_len");
+    same("real_bsz", horizon_.real_bsz,
+         "choose --micro_bsz and --accumulate_grad_batches so that ranks x micro_bsz x accumulation is the same");
+    same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
+    load_from_checkpoint(exec(), *shards_, reader);
+  });
+  shards_->refresh_weights(exec());
+  const auto warmup = state_.extra.find("warmup_steps");
+  horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), state_.epoch_begin,
+                          warmup != state_.extra.end() ? std::stoll(warmup->second) : config_.warmup_steps);
+  last_saved_step_ = state_.step;
+  observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
+}
+
+StepReport Trainer::step() {
+  const auto began = Clock::now();
+  const Exec ex = exec();
+  const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
+  batcher_->fill(*source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+
+  rank_targets_ = n_targets_.as<double>()[0] = batcher_->n_targets();
+  watchdog_->progress(state_.step + 1, "counting tokens");
+  comm_.all_reduce(n_targets_, Reduce::sum).wait();
+  const double targets = n_targets_.as<double>()[0];
+  const auto rows = static_cast<double>(horizon_.real_bsz * config_.ctx_len);
+  batcher_->scale(targets > 0 ? 1 / targets : 0, config_.l2wrap / rows, loss_sum_);
+
+  rk::run(ex, Fill{.x = sums_, .value = 0});
+  shards_->start_step(ex);
+  StepIo io;
+  io.micro = batcher_->micro();
+  io.truncated = config_.bptt == "truncated";
+  io.watchdog = &*watchdog_;
+  io.step = state_.step + 1;
+  runner_->run(ex, plan_, io);
+  watchdog_->progress(state_.step + 1, "reduction of gradients");
+  shards_->finish_grads(ex);
+  shards_->add_grad_squares(ex, sums_.slice(kGradSquares, 1));
+
+  const double rank_loss = sum(kLoss);
+  double* sums = sums_.as<double>();
+  sums[kStop] = flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop")));
+  sums[kSaveNow] = flags_.save_and_go_on.exchange(false);
+  sums[kWriterBusy] = saver_->busy() && !saver_->done();
+  sums[kTimeIsUp] = leads() && cadence_.time_is_up();
+  watchdog_->progress(state_.step + 1, "reduction of the step's sums");
+  comm_.all_reduce(sums_, Reduce::sum).wait();
+
+  StepReport r;
+  r.loss = targets > 0 ? sum(kLoss) / targets : 0;
+  r.rank_loss = rank_targets_ > 0 ? rank_loss / rank_targets_ : 0;
+  r.grad_norm = std::sqrt(sum(kGradSquares));
+  r.clip = config_.grad_clip > 0 ? 1 / std::max(1.0, (r.grad_norm + 1e-6) / config_.grad_clip) : 1;
+  r.skipped = !std::isfinite(r.grad_norm) || !std::isfinite(r.loss);
+  r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
+  if (!r.skipped) ++state_.adam_t;
+  watchdog_->progress(state_.step + 1, "update");
+  shards_->update(ex, {.lr = r.lr,
+                       .beta1 = config_.beta1,
+                       .beta2 = config_.beta2,
+                       .eps = config_.adam_eps,
+                       .weight_decay = config_.weight_decay,
+                       .grad_scale = r.skipped ? 0 : r.clip,
+                       .t = std::max<int64_t>(state_.adam_t, 1),
+                       .apply = !r.skipped});
+  stop_ = sum(kStop) > 0;
+  save_now_ = sum(kSaveNow) > 0 || sum(kTimeIsUp) > 0;
+  writers_done_ = sum(kWriterBusy) == 0;
+
+  const int64_t in_run = state_.step - horizon_.first_step;
+  r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;
+  r.epoch_step = in_run % horizon_.epoch_steps + 1;
+  r.epoch_steps = horizon_.epoch_steps;
+  r.step = ++state_.step;
+  state_.samples += horizon_.real_bsz;
+  state_.tokens += horizon_.real_bsz * config_.ctx_len;
+  r.last_step = horizon_.last_step;
+  r.tokens = state_.tokens;
+  r.seconds = seconds_since(began);
+  r.tokens_per_s = rows / r.seconds;
+  r.seconds_left = horizon_.last_step > 0 ? static_cast<double>(horizon_.last_step - state_.step) * r.seconds : 0;
+  r.offsets = &batcher_->offsets();
+  if (!r.skipped) {
+    state_.epoch_loss_sum += r.loss;
+    ++state_.epoch_loss_steps;
+  }
+  return r;
+}
+
+void Trainer::after_step(StepReport& report) {
+  if (report.skipped)
+    observer_.line(cat("warning: step ", report.step, " has a loss of ", report.loss, " and a gradient norm of ", report.grad_norm,
+                       "; its update is skipped on all ranks"));
+  const bool ends = horizon_.reached(state_.step) || stop_;
+  std::optional<Validation::Result> validated;
+  if (validation_ && (horizon_.reached(state_.step) || (config_.val_every > 0 && state_.step % config_.val_every == 0)))
+    validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
+  if (log_) log_->step(report, validated ? &*validated : nullptr);
+  observer_.step(report);
+  if (validated) observer_.validation(state_.step, validated->loss, validated->tokens);
+
+  if (saver_->busy() && writers_done_) commit_save();
+  if (report.epoch_step == horizon_.epoch_steps) end_mini_epoch(report);
+  // The reference writes rwkv-final.pth near the end of the first pass and goes on.
+  const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
+  if (!ends && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps) export_weights(*model_, *shards_, path("rwkv-final.pth"));
+  if (!ends && (save_now_ || cadence_.due(state_.step, state_.tokens))) save(false);
+}
+
+void Trainer::end_mini_epoch(const StepReport& report) {
+  const int64_t since_launch = (state_.step - horizon_.first_step) / horizon_.epoch_steps - 1;
+  const int64_t name = state_.epoch_begin + since_launch;
+  const auto steps = static_cast<double>(std::max<int64_t>(state_.epoch_loss_steps, 1));
+  if (log_) log_->mini_epoch(name, state_.epoch_loss_sum / steps, report.lr, since_launch);
+  state_.epoch_loss_sum = 0;
+  state_.epoch_loss_steps = 0;
+  const bool due = config_.epoch_save > 0 && since_launch % config_.epoch_save == 0;
+  const bool last = config_.epoch_count > 0 && name + 1 == config_.epoch_count;
+  if (!due && !last) return;
+  try {
+    export_weights(*model_, *shards_, path(cat("rwkv-", name, ".pth")));
+    observer_.line(cat("saved ", path(cat("rwkv-", name, ".pth"))));
+  } catch (const Error& e) {
+    observer_.line(cat("warning: ", e.what(), "; training goes on and tries again at the next mini-epoch"));
+  }
+  if (!horizon_.reached(state_.step) && !stop_) save(false);
+}
+
+// Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.
+void Trainer::save(bool wait) {
+  if (saver_->busy()) commit_save();
+  if (last_saved_step_ == state_.step) return;
+  watchdog_->pause();
+  std::vector<TensorPiece> pieces;
+  for (const OwnedPiece& p : shards_->owned_pieces()) {
+    pieces.push_back({p.param->name, "master", p.first, p.master});
+    pieces.push_back({p.param->name, "m", p.first, p.m});
+    pieces.push_back({p.param->name, "v", p.first, p.v});
+  }
+  saver_->begin(comm_, state_, pieces);
+  cadence_.saved();
+  last_saved_step_ = state_.step;
+  if (wait) {
+    const auto error = saver_->commit(comm_);
+    if (error) fail(*error, ExitCode::failure);
+    observer_.line(cat("saved step ", state_.step, " in ", config_.proj_dir));
+  }
+  watchdog_->resume();
+}
+
+void Trainer::commit_save() {
+  watchdog_->pause();
+  const int64_t step = last_saved_step_;
+  if (const auto error = saver_->commit(comm_)) {
+    last_saved_step_ = -1;
+    observer_.line(cat("warning: ", *error, "; training goes on and saves again at the next interval"));
+  } else {
+    observer_.line(cat("saved step ", step, " in ", config_.proj_dir));
+  }
+  watchdog_->resume();
+}
+
+ExitCode Trainer::finish(bool interrupted) {
+  save(true);
+  if (interrupted) {
+    observer_.line(cat("stopped after step ", state_.step, "; continue with --resume auto"));
+    return ExitCode::interrupted;
+  }
+  export_weights(*model_, *shards_, path("rwkv-final.pth"));
+  observer_.line(cat("finished after step ", state_.step, ": ", path("rwkv-final.pth")));
+  return ExitCode::done;
+}
+
+// --train_stage 1: the weights that a run would start from, and nothing else.
+ExitCode Trainer::write_init() {
+  agree(comm_, [&] {
+    start_ = decide_start(config_);
+    if (!config_.data_file.empty() && config_.vocab_size == 0) data_ = std::make_shared<const Binidx>(config_.data_file);
+    model_ = build_model(config_, start_, data_.get());
+    make_proj_dir();
+    shards_.emplace(comm_, flat_layout(*model_, comm_.size()), model_->dtype, Sharding{}, false);
+    load_weights_of_start();
+  });
+  export_weights(*model_, *shards_, path("rwkv-init.pth"));
+  observer_.line(cat("wrote ", path("rwkv-init.pth")));
+  return ExitCode::done;
+}
+
+void Trainer::make_proj_dir() {
+  std::error_code error;
+  std::filesystem::create_directories(config_.proj_dir, error);
+  if (error) fail(cat("cannot create --proj_dir ", config_.proj_dir, ": ", error.message()));
+}
+
+void Trainer::load_weights_of_start() {
+  if (start_.kind == Start::Kind::fresh) return load_fresh(exec(), *model_, *shards_, config_);
+  load_from_file(exec(), *model_, *shards_, start_.path, config_);
+}
+
+ExitCode Trainer::run() {
+  if (config_.train_stage == 1) return write_init();
+  open();
+  for (const auto& r : horizon_.remarks) observer_.line(r);
+  plan_memory();
+  load();
+  agree(comm_, [&] {
+    if (!leads()) return;
+    log_.emplace(config_.proj_dir, config_, state_.step);
+    log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
+  });
+  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every});
+  watchdog_.emplace(config_.comm_timeout_s, comm_.rank());
+  cadence_ = SaveCadence(config_.save_every, state_.tokens);
+  while (!horizon_.reached(state_.step)) {
+    StepReport report = step();
+    after_step(report);
+    if (stop_ && !horizon_.reached(state_.step)) return finish(true);
+  }
+  return finish(false);
+}
+
+}  // namespace
+
+ExitCode train(const RunConfig& config, Comm& comm, int threads, Observer& observer, StopFlags& flags) {
+  return Trainer(config, comm, threads, observer, flags).run();
+}
+
+}  // namespace rk

@@ -1,0 +1,39 @@
+// Token-weighted loss over a validation file, the same for any number of ranks.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/comm.h"
+#include "data/batch_source.h"
+#include "train/batcher.h"
+#include "train/runner.h"
+
+namespace rk {
+
+class Validation {
+ public:
+  struct Result {
+    double loss = 0;     // mean cross entropy of all tokens of the file but the first
+    int64_t tokens = 0;  // targets counted
+  };
+  // shape: of a training step; windows are as long as its T.
+  Validation(const std::string& prefix, BatchShape shape, int64_t vocab, int rank, int world);
+
+  Plan plan(int n_units) const { return plan_forward(n_units, static_cast<int>(shape_.n_segments())); }
+  const BatchShape& shape() const { return shape_; }
+  size_t n_bytes() const;
+  void allocate() { batcher_.emplace(shape_); }
+  // Collective.
+  Result run(const Exec& ex, Runner& runner, int n_units, Watchdog& watchdog, int64_t step, Comm& comm);
+
+ private:
+  std::unique_ptr<BatchSource> source_;
+  BatchShape shape_;
+  int64_t rank_, world_;
+  std::optional<Batcher> batcher_;
+  Buffer sums_memory_{Device::cpu, 2 * sizeof(double)};
+};
+
+}  // namespace rk
