@@ -24,7 +24,8 @@ class BatchSource {
 // still trains: one slot per ctx_len tokens, in order, at least one (ctx_len + 1 tokens are needed, else refused naming both).
 std::unique_ptr<BatchSource> make_pile_source(std::shared_ptr<const Binidx> data, int64_t ctx_len, int64_t magic_prime, int64_t vocab);
 
-// Validation: consecutive windows of ctx_len + 1 tokens, the last one cut (its missing targets are -100); numbers 0 .. n-1.
+// Validation: consecutive windows of ctx_len + 1 tokens, each beginning with the last token of the one before, so that every token but
+// the first is a target once; the last one is cut (its missing tokens are 0, its missing targets -100). Numbers 0 .. n-1.
 std::unique_ptr<BatchSource> make_sequential_source(std::shared_ptr<const Binidx> data, int64_t ctx_len, int64_t vocab);
 
 }  // namespace rk

@@ -190,11 +190,11 @@ int64_t Binidx::size_of_sequence(int64_t i) const { return value_at<int32_t>(idx
 int64_t Binidx::byte_pointer(int64_t i) const { return value_at<int64_t>(idx_.bytes(), pointers_at_ + 8 * i); }
 int64_t Binidx::document_begin(int64_t d) const { return value_at<int64_t>(idx_.bytes(), doc_idx_at_ + 8 * d); }
 
-std::optional<std::vector<int8_t>> Binidx::modes() const {
-  if (n_sequences_ == 0 || idx_.size() - end_at_ != static_cast<size_t>(n_sequences_)) return std::nullopt;
-  std::vector<int8_t> modes(static_cast<size_t>(n_sequences_));
-  std::memcpy(modes.data(), idx_.bytes().data() + end_at_, modes.size());
-  return modes;
+bool Binidx::has_modes() const { return n_sequences_ != 0 && idx_.size() - end_at_ == static_cast<size_t>(n_sequences_); }
+
+int8_t Binidx::mode_of_sequence(int64_t i) const {
+  require(has_modes(), "modes are read where there are some");
+  return value_at<int8_t>(idx_.bytes(), end_at_ + static_cast<size_t>(i));
 }
 
 void Binidx::read(int64_t seq, int64_t offset, std::span<int32_t> out, int64_t vocab) const {

@@ -32,8 +32,9 @@ class Binidx {
   DType dtype() const { return dtype_; }
   int64_t size_of_sequence(int64_t i) const;
   int64_t byte_pointer(int64_t i) const;
-  int64_t document_begin(int64_t d) const;           // doc_idx entry, d in [0, n_documents]
-  std::optional<std::vector<int8_t>> modes() const;  // Megatron multimodal files
+  int64_t document_begin(int64_t d) const;   // doc_idx entry, d in [0, n_documents]
+  bool has_modes() const;                    // Megatron multimodal files
+  int8_t mode_of_sequence(int64_t i) const;  // only with has_modes()
   const std::vector<std::string>& warnings() const { return warnings_; }
   const std::string& prefix() const { return prefix_; }
 

@@ -123,7 +123,6 @@ void BinidxWriter::commit() {
 
 void copy_document(const Binidx& from, int64_t d, BinidxWriter& to) {
   std::vector<int32_t> tokens;
-  const auto modes = from.modes();
   for (int64_t s = from.document_begin(d); s < from.document_begin(d + 1); ++s) {
     const int64_t size = from.size_of_sequence(s);
     for (int64_t at = 0; at < size; at += block) {
@@ -131,7 +130,7 @@ void copy_document(const Binidx& from, int64_t d, BinidxWriter& to) {
       from.read(s, at, tokens, 0);
       to.append(tokens);
     }
-    to.end_sequence(modes ? (*modes)[static_cast<size_t>(s)] : int8_t{0});
+    to.end_sequence(from.has_modes() ? from.mode_of_sequence(s) : int8_t{0});
   }
   to.end_document();
 }

@@ -67,10 +67,15 @@ void Runner::lay_out(const Exec& ex, const Plan& plan, const StepIo& io) {
   // In layer order the first unit's second visit is its second segment.
   one_segment_at_a_time_ = n_segments_ == 1 || plan[1].unit != plan[0].unit;
   cells_.resize(n_units * n_segments_);
+  if (specs_B_ != segments[0].B) {
+    specs_.clear();
+    for (const auto& unit : model_.units) specs_.push_back(unit->state_specs(segments[0].B));
+    specs_B_ = segments[0].B;
+  }
   state_begin_.assign(1, 0);
   dstate_.resize(2 * n_units);
   for (size_t u = 0; u < n_units; ++u) {
-    const auto specs = model_.units[u]->state_specs(segments[0].B);
+    const auto& specs = specs_[u];
     state_begin_.push_back(state_begin_.back() + specs.size());
     for (size_t s = 0; s < n_segments_; ++s) {
       auto& state = cells_[u * n_segments_ + s].state;

@@ -60,7 +60,9 @@ class Runner {
   size_t n_segments_ = 0;
   bool one_segment_at_a_time_ = false;
   std::vector<Cell> cells_;
-  std::vector<size_t> state_begin_;  // by unit, into the spans of StepIo; one more than units
+  int64_t specs_B_ = -1;                       // the batch that specs_ were asked for
+  std::vector<std::vector<StateSpec>> specs_;  // by unit
+  std::vector<size_t> state_begin_;            // by unit, into the spans of StepIo; one more than units
   std::vector<Tensor> shared_, dx_, dshared_;
   Tensor flowing_;                           // x of a sweep that keeps nothing
   std::vector<std::vector<Tensor>> dstate_;  // [unit * 2 + parity of segment]
