@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "device/thread_pool.h"
 #include "params/orthogonal.h"
 
 namespace rk {
@@ -25,7 +26,11 @@ std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool
   std::vector<double> values(static_cast<size_t>(p.numel()), static_cast<float>(p.init.value));
   if (p.init.kind == InitKind::uniform) {
     const Random random(seed, stream_of(p.name.c_str()));
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(p.init.value * (2 * random.uniform(i) - 1));
+    const auto fill = [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+        values[i] = static_cast<float>(p.init.value * (2 * random.uniform(i) - 1));
+    };
+    pool ? pool->parallel_for(p.numel(), 4096, fill) : fill(0, p.numel());
   } else if (p.init.kind == InitKind::formula) {
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(p.init.formula(static_cast<int64_t>(i)));
   }
