@@ -13,13 +13,15 @@ namespace {
 std::vector<TensorInfo> tensors_of(const Start& start) {
   std::vector<TensorInfo> infos;
   if (start.kind == Start::Kind::weights) infos = open_tensor_file(start.path)->tensors();
-  if (start.kind == Start::Kind::checkpoint)
-    for (const TensorShape& t : CheckpointReader(start.path).tensors()) {
+  if (start.kind == Start::Kind::checkpoint) {
+    const CheckpointReader reader(start.path);
+    for (const TensorShape& t : reader.tensors()) {
       TensorInfo info;
       info.name = t.name;
       info.shape = t.shape;
       infos.push_back(std::move(info));
     }
+  }
   for (TensorInfo& info : infos) info.name = plain_name(info.name);
   return infos;
 }
