@@ -268,7 +268,7 @@ class LossCase {
 }  // namespace
 
 void run_wkv7_op(const Case& c, const Options& options, Check& check) {
-  refuse_unknown(c.json, {"seed", "groups", "modes", "tolerance"}, "case.json", check);
+  refuse_unknown(c.json, {"seed", "groups", "modes", "tolerance", "informative"}, "case.json", check);
   OpCase op(c, options, check);
   for (const json& name : c.json.at("groups")) {
     WkvGroup group(op, name.get<std::string>());
@@ -279,7 +279,8 @@ void run_wkv7_op(const Case& c, const Options& options, Check& check) {
 }
 
 void run_loss_variants(const Case& c, const Options& options, Check& check) {
-  refuse_unknown(c.json, {"seed", "B", "T", "vocab_size", "n_embd", "l2wrap_factor", "head_chunk_rows", "definitions", "tolerance"},
+  refuse_unknown(c.json,
+                 {"seed", "B", "T", "vocab_size", "n_embd", "l2wrap_factor", "head_chunk_rows", "definitions", "tolerance", "informative"},
                  "case.json", check);
   LossCase(c, options, check).compare_variants();
 }
