@@ -8,7 +8,7 @@
 
 #include "base/dtype.h"
 #include "data/binidx.h"
-#include "data/output_file.h"
+#include "data/staged_file.h"
 
 namespace rk {
 
@@ -45,7 +45,7 @@ class BinidxWriter {
   void write_document_borders();
   void write_header();
 
-  OutputFile bin_, idx_;
+  StagedFile bin_, idx_;
   DType dtype_;
   bool with_modes_;
   int64_t longest_sequence_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -66,29 +67,42 @@ class ByteTrie::Builder {
     return std::all_of(labels_.begin(), labels_.end(), [&](uint8_t label) { return cells_[base + label].tag == free_label; });
   }
 
-  // The first free place from a mark on, which moves behind crowded stretches.
+  // The first place that fits from a mark on, which moves behind stretches where little is free.
   uint32_t find_base() {
-    uint32_t& from = marks_[labels_.size() > 1];
+    uint32_t& mark = marks_[labels_.size() > 1];
     int tries = 0;
-    for (uint32_t cell = from;; ++cell) {
-      while (cell + 512 > cells_.size()) grow();
-      if (cells_[cell].tag != free_label || cell < labels_[0]) continue;
+    for (uint32_t cell = free_from(std::max<uint32_t>(mark, labels_[0]));; cell = free_from(cell + 1)) {
       if (fits(cell - labels_[0])) {
-        if (tries > 64) from = cell;
+        if (tries > 64) mark = cell;
         return cell - labels_[0];
       }
       ++tries;
     }
   }
 
+  // The first free cell at or behind `cell`, found through pointers that are shortened on the way.
+  uint32_t free_from(uint32_t cell) {
+    for (;;) {
+      while (cell + 512 > cells_.size()) grow();
+      if (cells_[cell].tag == free_label) return cell;
+      uint32_t& next = next_free_[cell];
+      if (cells_[next].tag != free_label) next = next_free_[next];
+      cell = next;
+    }
+  }
+
   void grow() {
-    cells_.resize(cells_.size() + 4096);
+    const uint32_t n = static_cast<uint32_t>(cells_.size());
+    cells_.resize(n + 4096);
     base_taken_.resize(cells_.size());
+    next_free_.resize(cells_.size());
+    std::iota(next_free_.begin() + n, next_free_.end(), n + 1);
   }
 
   std::vector<Entry> entries_;
   std::vector<Cell> cells_;
   std::vector<bool> base_taken_;
+  std::vector<uint32_t> next_free_;  // of a taken cell: one behind it, with no free cell between
   std::vector<uint32_t> leaves_;
   std::vector<uint8_t> labels_;
   uint32_t marks_[2] = {1, 1};  // for one child, for several

@@ -1,4 +1,4 @@
-#include "data/output_file.h"
+#include "data/staged_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -27,22 +27,22 @@ void sync_folder_of(const std::string& path) {
 
 }  // namespace
 
-OutputFile::OutputFile(const std::string& path) : path_(path), temporary_(path + ".tmp"), buffer_(buffer_bytes) {
+StagedFile::StagedFile(const std::string& path) : path_(path), temporary_(path + ".tmp"), buffer_(buffer_bytes) {
   fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) fail(cat(temporary_, ": cannot create: ", std::strerror(errno), "; choose another output name"));
 }
 
-OutputFile::~OutputFile() {
+StagedFile::~StagedFile() {
   if (fd_ < 0) return;
   close(fd_);
   unlink(temporary_.c_str());
 }
 
-void OutputFile::refuse(const char* action) const {
+void StagedFile::refuse(const char* action) const {
   fail(cat(temporary_, ": cannot ", action, ": ", std::strerror(errno)), ExitCode::failure);
 }
 
-void OutputFile::write(const void* data, size_t n_bytes) {
+void StagedFile::write(const void* data, size_t n_bytes) {
   const std::byte* from = static_cast<const std::byte*>(data);
   while (n_bytes > 0) {
     if (used_ == buffer_.size()) flush();
@@ -52,13 +52,13 @@ void OutputFile::write(const void* data, size_t n_bytes) {
   }
 }
 
-void OutputFile::flush() {
+void StagedFile::flush() {
   write_whole(written_, buffer_.data(), used_);
   written_ += static_cast<int64_t>(used_);
   used_ = 0;
 }
 
-void OutputFile::write_whole(int64_t offset, const std::byte* data, size_t n_bytes) {
+void StagedFile::write_whole(int64_t offset, const std::byte* data, size_t n_bytes) {
   while (n_bytes > 0) {
     const ssize_t n = pwrite(fd_, data, n_bytes, offset);
     if (n < 0 && errno == EINTR) continue;
@@ -67,12 +67,12 @@ void OutputFile::write_whole(int64_t offset, const std::byte* data, size_t n_byt
   }
 }
 
-void OutputFile::write_at(int64_t offset, const void* data, size_t n_bytes) {
+void StagedFile::write_at(int64_t offset, const void* data, size_t n_bytes) {
   flush();
   write_whole(offset, static_cast<const std::byte*>(data), n_bytes);
 }
 
-void OutputFile::read_at(int64_t offset, void* data, size_t n_bytes) {
+void StagedFile::read_at(int64_t offset, void* data, size_t n_bytes) {
   flush();
   std::byte* to = static_cast<std::byte*>(data);
   while (n_bytes > 0) {
@@ -84,12 +84,12 @@ void OutputFile::read_at(int64_t offset, void* data, size_t n_bytes) {
   }
 }
 
-void OutputFile::finish() {
+void StagedFile::finish() {
   flush();
   if (fsync(fd_) != 0) refuse("make durable");
 }
 
-void OutputFile::commit() {
+void StagedFile::commit() {
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0) refuse(cat("rename to ", path_).c_str());
   close(fd_);
   fd_ = -1;

@@ -10,11 +10,11 @@ namespace rk {
 
 // Writes PATH.tmp through a buffer; commit() makes it durable and renames it to PATH. Without commit the destructor removes it.
 // A write error (full disk) is an error naming the file and the reason.
-class OutputFile {
+class StagedFile {
  public:
-  explicit OutputFile(const std::string& path);
-  OutputFile(OutputFile&&) = delete;
-  ~OutputFile();
+  explicit StagedFile(const std::string& path);
+  StagedFile(StagedFile&&) = delete;
+  ~StagedFile();
 
   void write(const void* data, size_t n_bytes);
   int64_t size() const { return written_ + static_cast<int64_t>(used_); }
