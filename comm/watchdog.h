@@ -9,7 +9,8 @@
 
 namespace rk {
 
-// On expiry prints rank, step and the last named operation, then _exit(70): mpirun or srun ends the other ranks.
+// timeout_s <= 0: never expires. On expiry prints rank, step and the last named operation, then _exit(70): mpirun or srun ends the other
+// ranks.
 class Watchdog {
  public:
   Watchdog(double timeout_s, int rank);

@@ -56,30 +56,36 @@ void rename_file(const std::string& from, const std::string& to) {
   sync_folder_of(to);
 }
 
-OutputFile::OutputFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
+NewFile::NewFile(const std::string& path, uint64_t n_bytes) : path_(path), temporary_(path + ".tmp") {
+  require_space(path, n_bytes);
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) fail_write(temporary_, 0, errno);
 }
 
-OutputFile::~OutputFile() {
+NewFile::~NewFile() {
   if (fd_ < 0) return;
   close(fd_);
   unlink(temporary_.c_str());
 }
 
-void OutputFile::write(const void* data, size_t n_bytes) {
+void NewFile::write(const void* data, size_t n_bytes) {
+  write_at(position_, data, n_bytes);
+  position_ += n_bytes;
+}
+
+void NewFile::write_at(uint64_t offset, const void* data, size_t n_bytes) {
   const auto* p = static_cast<const std::byte*>(data);
   while (n_bytes > 0) {
-    const ssize_t n = ::write(fd_, p, std::min(n_bytes, size_t{1} << 30));
+    const ssize_t n = pwrite(fd_, p, std::min(n_bytes, size_t{1} << 30), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail_write(path_, n_bytes, errno);
     p += n;
     n_bytes -= static_cast<size_t>(n);
-    position_ += static_cast<uint64_t>(n);
+    offset += static_cast<uint64_t>(n);
   }
 }
 
-void OutputFile::finish() {
+void NewFile::finish() {
   const int synced = fsync(fd_), error = errno;
   const int closed = close(std::exchange(fd_, -1));
   if (synced != 0 || closed != 0) {

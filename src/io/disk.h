@@ -20,15 +20,17 @@ void sync_file(const std::string& path);                           // fsync of a
 void sync_folder_of(const std::string& path);                      // makes the names in the folder that holds `path` durable
 void rename_file(const std::string& from, const std::string& to);  // replaces `to`; durable when it returns
 
-// Owner of a file under construction: PATH.tmp until finish() has synced it and renamed it to PATH.
-class OutputFile {
+// Owner of a file under construction: PATH.tmp until finish() has synced it and renamed it to PATH. `n_bytes` is what it will hold:
+// a disk that has less room is refused before anything is written.
+class NewFile {
  public:
-  explicit OutputFile(const std::string& path);
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-  ~OutputFile();  // removes an unfinished file
+  explicit NewFile(const std::string& path, uint64_t n_bytes = 0);
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();  // removes an unfinished file
 
-  void write(const void* data, size_t n_bytes);
+  void write(const void* data, size_t n_bytes);  // at position(), which moves on
+  void write_at(uint64_t offset, const void* data, size_t n_bytes);
   uint64_t position() const { return position_; }
   void finish();
 

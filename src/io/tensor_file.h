@@ -31,6 +31,8 @@ class TensorReader {
   virtual void read(size_t index, int64_t first, int64_t n, void* destination) = 0;
   virtual std::map<std::string, std::string> metadata() const { return {}; }
   virtual const char* format() const = 0;  // "pth", "safetensors", "h5"
+  // Reads everything and checks the checksums that the format has; says in one line what was checked, refuses damage.
+  virtual std::string verify() = 0;
 
   int find(std::string_view name) const;  // index or -1
   // The same elements converted to double, float or bf16 (any numeric stored dtype).

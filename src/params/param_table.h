@@ -4,7 +4,7 @@
 #include <deque>
 #include <functional>
 #include <string>
-#include <vector>
+#include <unordered_map>
 
 #include "device/tensor.h"
 
@@ -46,6 +46,7 @@ class ParamTable {
 
  private:
   std::deque<Param> params_;
+  std::unordered_map<std::string, size_t> index_;  // name -> position
 };
 
 }  // namespace rk

@@ -1,6 +1,7 @@
 // Every option of a training run, typed. config.h describes each field once (name, aliases, default, meaning, check).
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -70,10 +71,12 @@ struct RunConfig {
   // terminal
   std::string wandb;
   int64_t log_every = 1;
+  std::string progress = "auto";  // "bar", "plain"
 
   std::string text;                // the resolved set, one "key = value  # default|file|flag" a line: printed and stored in checkpoints
   std::vector<std::string> notes;  // lines to print at the start: accepted flags without effect, deviations
   std::string command_line;        // as typed
+  std::map<std::string, std::string> origins;  // option -> "flag" or "file"; absent: a default
 };
 
 }  // namespace rk

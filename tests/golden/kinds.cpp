@@ -5,6 +5,14 @@ namespace rk::golden {
 std::span<const Kind> kinds() {
   static const std::vector<Kind> table{
       // name, handler, has bf16 limits, has worlds of several ranks
+      {"rwkv7/wkv7_op", run_wkv7_op, true, false},
+      {"rwkv7/loss_variants", run_loss_variants, true, false},
+      {"rwkv7/forward_trained", run_forward_trained, false, false},
+      {"rwkv7/forward_trained_text", run_forward_trained_text, true, false},
+      {"rwkv7/grads_one_step", run_grads_one_step, true, false},
+      {"rwkv7/infctx", run_infctx, true, false},
+      {"rwkv7/init", run_init, false, false},
+      {"rwkv7/train_20_steps", run_train_20_steps, true, true},
       {"rwkv7/schedule_sampling", run_schedule_sampling, false, false},
       {"data/world_tokenizer", run_world_tokenizer, false, false},
       {"data/binidx/make_data", run_make_data, false, false},
@@ -14,6 +22,9 @@ std::span<const Kind> kinds() {
       {"data/binidx/large_sparse", run_large_sparse, false, false},
       {"data/binidx/magic_prime", run_magic_prime, false, false},
       {"data/corpus_small", run_corpus_small, false, false},
+      {"data/pth_files/valid", run_pth_valid, false, false},
+      {"data/pth_files/hostile", run_pth_hostile, false, false},
+      {"data/safetensors", run_safetensors, false, false},
   };
   return table;
 }

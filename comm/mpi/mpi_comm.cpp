@@ -1,0 +1,256 @@
+#include "comm/mpi/mpi_comm.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "comm/collective_args.h"
+#include "comm/ordered_reduce.h"
+
+namespace rk {
+namespace {
+
+// Below this many bytes an all_reduce sends everything to everyone: one round of messages instead of two.
+constexpr size_t kSmallBytes = 16 << 10;
+
+// Slice `index` of `size` slices of x, all of the same length but for the last ones.
+Tensor slice_of(const Tensor& x, int index, int size) {
+  const int64_t n = x.numel(), length = (n + size - 1) / size;
+  const int64_t begin = std::min(n, index * length);
+  return x.slice(begin, std::min(length, n - begin));
+}
+
+std::byte* bytes_of(const Tensor& x) { return static_cast<std::byte*>(x.data); }
+
+}  // namespace
+
+void MpiProgress::remove(MpiComm* comm) { std::erase(comms_, comm); }
+
+bool MpiProgress::advance() {
+  bool moved = false;
+  for (MpiComm* c : comms_) moved |= c->advance();
+  return moved;
+}
+
+MpiComm::MpiComm(MPI_Comm handle, size_t max_message_bytes, std::shared_ptr<MpiProgress> progress)
+    : comm_(handle), max_message_bytes_(max_message_bytes), progress_(std::move(progress)) {
+  check_mpi(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
+  check_mpi(MPI_Comm_rank(comm_, &rank_));
+  check_mpi(MPI_Comm_size(comm_, &size_));
+  MPI_Comm host = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(comm_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host));
+  check_mpi(MPI_Comm_rank(host, &local_rank_));
+  check_mpi(MPI_Comm_size(host, &local_size_));
+  check_mpi(MPI_Comm_free(&host));
+  parts_.resize(static_cast<size_t>(size_));
+  progress_->add(this);
+}
+
+// With collectives still in flight (an error is on its way out) the handle is left to the end of the process.
+MpiComm::~MpiComm() {
+  progress_->remove(this);
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (!finalized && pending_.empty()) MPI_Comm_free(&comm_);
+}
+
+Ticket MpiComm::all_reduce(Tensor x, Reduce reduce) {
+  const size_t n_bytes = x.n_bytes();
+  const auto others = static_cast<size_t>(size_ - 1);
+  const bool small = n_bytes <= kSmallBytes;
+  Operation& op = start(others * (small ? n_bytes : slice_of(x, 0, size_).n_bytes()));
+  op.op = reduce;
+  if (small) {
+    op.then = Then::sum;
+    op.own = bytes_of(x);
+    op.out = x;
+    std::byte* part = op.staging.data();
+    for (int p = 0; p < size_; ++p) {
+      if (p == rank_) continue;
+      receive(op, 0, p, part, n_bytes);
+      send(op, 0, p, bytes_of(x), n_bytes);
+      part += n_bytes;
+    }
+  } else {
+    op.then = Then::sum_and_gather;
+    op.whole = x;
+    op.out = slice_of(x, rank_, size_);
+    op.own = bytes_of(op.out);
+    exchange_slices(op, x);
+  }
+  return started(op);
+}
+
+Ticket MpiComm::reduce_scatter(Tensor in, Tensor out) {
+  check_reduce_scatter(in, out, size_);
+  Operation& op = start(static_cast<size_t>(size_ - 1) * out.n_bytes());
+  op.op = Reduce::sum;
+  op.then = Then::sum;
+  op.out = out;
+  op.own = slice_at(in, rank_, out.n_bytes());
+  exchange_slices(op, in);
+  return started(op);
+}
+
+Ticket MpiComm::all_gather(Tensor in, Tensor out) {
+  check_all_gather(in, out, size_);
+  Operation& op = start(0);
+  op.then = Then::nothing;
+  std::byte* own = slice_at(out, rank_, in.n_bytes());
+  if (own != in.data && in.n_bytes() > 0) std::memcpy(own, in.data, in.n_bytes());
+  gather_slices(op, out);
+  return started(op);
+}
+
+Ticket MpiComm::broadcast(Tensor x, int root) {
+  require(root >= 0 && root < size_, "the root is a rank of the group");
+  Operation& op = start(0);
+  op.then = Then::nothing;
+  for_each_chunk(x.n_bytes(), max_message_bytes_, [&](size_t offset, int n) {
+    op.requests.emplace_back();
+    check_mpi(MPI_Ibcast(bytes_of(x) + offset, n, MPI_BYTE, root, comm_, &op.requests.back()));
+  });
+  return started(op);
+}
+
+// Other groups and earlier collectives move on meanwhile: another rank may be waiting for them before it comes here.
+void MpiComm::barrier() {
+  Operation& op = start(0);
+  op.then = Then::nothing;
+  op.requests.emplace_back();
+  check_mpi(MPI_Ibarrier(comm_, &op.requests.back()));
+  started(op).wait();
+}
+
+std::unique_ptr<Comm> MpiComm::split(int color) {
+  wait_for_all();
+  barrier();
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(comm_, color, rank_, &part));
+  return std::make_unique<MpiComm>(part, max_message_bytes_, progress_);
+}
+
+void MpiComm::abort(int code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+
+// The free operation whose staging fits best; a new one, or a larger staging, only when none does.
+MpiComm::Operation& MpiComm::start(size_t staging_bytes) {
+  Operation* best = nullptr;
+  for (Operation& op : operations_) {
+    if (op.busy) continue;
+    const bool fits = op.staging.size() >= staging_bytes, best_fits = best && best->staging.size() >= staging_bytes;
+    const bool closer = !best || (fits ? op.staging.size() < best->staging.size() : op.staging.size() > best->staging.size());
+    if (!best || (fits && !best_fits) || (fits == best_fits && closer)) best = &op;
+  }
+  if (!best) best = &operations_.emplace_back();
+  if (best->staging.size() < staging_bytes) {
+    best->staging = Buffer();  // the old one is given back first
+    best->staging = Buffer(Device::cpu, staging_bytes);
+  }
+  best->requests.clear();
+  best->id = ++last_id_;
+  return *best;
+}
+
+Ticket MpiComm::started(Operation& op) {
+  op.busy = true;
+  pending_.push_back(&op);
+  return {this, op.id};
+}
+
+// Every MPI allows tags up to 32767; a tag comes back after 16384 collectives, long after its first use.
+int MpiComm::tag(const Operation& op, int phase) const { return static_cast<int>((2 * op.id + static_cast<uint64_t>(phase)) & 0x7fff); }
+
+void MpiComm::send(Operation& op, int phase, int to, const std::byte* data, size_t n_bytes) {
+  for_each_chunk(n_bytes, max_message_bytes_, [&](size_t offset, int n) {
+    op.requests.emplace_back();
+    check_mpi(MPI_Isend(data + offset, n, MPI_BYTE, to, tag(op, phase), comm_, &op.requests.back()));
+  });
+}
+
+void MpiComm::receive(Operation& op, int phase, int from, std::byte* data, size_t n_bytes) {
+  for_each_chunk(n_bytes, max_message_bytes_, [&](size_t offset, int n) {
+    op.requests.emplace_back();
+    check_mpi(MPI_Irecv(data + offset, n, MPI_BYTE, from, tag(op, phase), comm_, &op.requests.back()));
+  });
+}
+
+void MpiComm::exchange_slices(Operation& op, const Tensor& whole) {
+  const size_t part_bytes = op.out.n_bytes();
+  std::byte* part = op.staging.data();
+  for (int p = 0; p < size_; ++p) {
+    if (p == rank_) continue;
+    receive(op, 0, p, part, part_bytes);
+    part += part_bytes;
+  }
+  for (int step = 1; step < size_; ++step) {  // each rank begins with its neighbour, so that no one is everybody's first
+    const int p = (rank_ + step) % size_;
+    const Tensor slice = slice_of(whole, p, size_);
+    send(op, 0, p, bytes_of(slice), slice.n_bytes());
+  }
+}
+
+void MpiComm::gather_slices(Operation& op, const Tensor& whole) {
+  const Tensor own = slice_of(whole, rank_, size_);
+  for (int step = 1; step < size_; ++step) {
+    const Tensor slice = slice_of(whole, (rank_ + size_ - step) % size_, size_);
+    receive(op, 1, (rank_ + size_ - step) % size_, bytes_of(slice), slice.n_bytes());
+  }
+  for (int step = 1; step < size_; ++step) send(op, 1, (rank_ + step) % size_, bytes_of(own), own.n_bytes());
+}
+
+void MpiComm::sum_parts(Operation& op) {
+  const std::byte* part = op.staging.data();
+  for (int p = 0; p < size_; ++p) {
+    parts_[static_cast<size_t>(p)] = p == rank_ ? op.own : part;
+    if (p != rank_) part += op.out.n_bytes();
+  }
+  ordered_reduce(op.out.dtype, op.op, parts_, op.out.data, op.out.numel());
+}
+
+bool MpiComm::finish_phase(Operation& op) {
+  op.requests.clear();
+  const Then then = op.then;
+  op.then = Then::nothing;
+  if (then == Then::nothing) return true;
+  sum_parts(op);
+  if (then == Then::sum) return true;
+  gather_slices(op, op.whole);
+  return op.requests.empty();
+}
+
+bool MpiComm::advance() {
+  bool moved = false;
+  for (Operation* op : pending_) {
+    int done = 0;
+    check_mpi(MPI_Testall(static_cast<int>(op->requests.size()), op->requests.data(), &done, MPI_STATUSES_IGNORE));
+    if (done && finish_phase(*op)) {
+      op->busy = false;
+      moved = true;
+    }
+  }
+  if (moved) std::erase_if(pending_, [](const Operation* op) { return !op->busy; });
+  return moved;
+}
+
+bool MpiComm::pending(uint64_t id) const {
+  return std::any_of(pending_.begin(), pending_.end(), [id](const Operation* op) { return op->id == id; });
+}
+
+void MpiComm::wait(uint64_t id) {
+  while (pending(id))
+    if (!progress_->advance()) sched_yield();  // ranks may outnumber cores
+}
+
+void MpiComm::wait_for_all() {
+  while (!pending_.empty())
+    if (!progress_->advance()) sched_yield();
+}
+
+}  // namespace rk

@@ -1,0 +1,22 @@
+#include "kernels/cross_entropy/op.h"
+
+namespace rk {
+namespace cpu {
+void run(const Exec& ex, const CrossEntropy& a, const Tensor& row_ce);
+}
+
+void run(const Exec& ex, const CrossEntropy& a) {
+  const int64_t R = a.targets.numel();
+  require(a.logits.shape.rank >= 1 && R > 0 && a.logits.numel() % R == 0, "logits are [R,V], one row per target");
+  require(a.logits.dtype == DType::f32 || a.logits.dtype == DType::f64, "logits are held in the accumulation dtype");
+  require(a.targets.dtype == DType::i32, "targets are i32");
+  require(!a.weights || (a.weights.dtype == DType::f32 && a.weights.numel() == R), "one f32 weight per row");
+  require(!a.row_loss || (a.row_loss.dtype == a.logits.dtype && a.row_loss.numel() == R), "one loss per row");
+  require(a.loss_sum.dtype == DType::f64 && a.loss_sum.numel() == 1, "a sum of losses is one double");
+  ArenaScope scope(*ex.scratch);
+  const Tensor row_ce = ex.scratch->take(DType::f64, {R});
+  if (ex.dry()) return;
+  cpu::run(ex, a, row_ce);
+}
+
+}  // namespace rk

@@ -1,0 +1,37 @@
+#include "kernels/elementwise/op.h"
+
+namespace rk {
+namespace cpu {
+void run(const Exec& ex, const Cast& a);
+void run(const Exec& ex, const Add& a);
+void run(const Exec& ex, const SumOfSquares& a, const Tensor& block_sums);
+void run(const Exec& ex, const Fill& a);
+int64_t n_square_blocks(int64_t n);
+}  // namespace cpu
+
+void run(const Exec& ex, const Cast& a) {
+  require(a.x.numel() == a.y.numel(), "a cast keeps the number of elements");
+  if (ex.dry()) return;
+  cpu::run(ex, a);
+}
+
+void run(const Exec& ex, const Add& a) {
+  require(a.x.numel() == a.y.numel(), "both sides of a sum have one number of elements");
+  if (ex.dry()) return;
+  cpu::run(ex, a);
+}
+
+void run(const Exec& ex, const SumOfSquares& a) {
+  require(a.out.numel() == 1 && a.out.dtype == DType::f64, "a sum of squares is one double");
+  ArenaScope scope(*ex.scratch);
+  const Tensor block_sums = ex.scratch->take(DType::f64, {cpu::n_square_blocks(a.x.numel())});
+  if (ex.dry()) return;
+  cpu::run(ex, a, block_sums);
+}
+
+void run(const Exec& ex, const Fill& a) {
+  if (ex.dry()) return;
+  cpu::run(ex, a);
+}
+
+}  // namespace rk

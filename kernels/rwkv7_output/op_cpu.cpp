@@ -1,0 +1,142 @@
+#include "kernels/rwkv7_output/op.h"
+
+#include <cmath>
+
+#include "kernels/common/cpu_parallel.h"
+
+namespace rk::cpu {
+namespace {
+
+constexpr int64_t kMaxN = 256;
+
+// Mean and 1 / deviation of one head's N values.
+template <class A>
+struct Statistics {
+  A mean, rstd;
+};
+
+template <class T>
+Statistics<acc_t<T>> statistics(const T* y, int64_t N, double eps) {
+  using A = acc_t<T>;
+  A sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < N; ++j) sum += get(y, j);
+  const A mean = sum / static_cast<A>(N);
+#pragma omp simd reduction(+ : squares)
+  for (int64_t j = 0; j < N; ++j) squares += (get(y, j) - mean) * (get(y, j) - mean);
+  return {mean, A(1) / std::sqrt(squares / static_cast<A>(N) + static_cast<A>(eps))};
+}
+
+// The factor of v: sum over the head of r k r_k.
+template <class T>
+acc_t<T> bonus(const T* r, const T* k, const T* r_k, int64_t N) {
+  acc_t<T> sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < N; ++j) sum += get(r, j) * get(k, j) * get(r_k, j);
+  return sum;
+}
+
+template <class T>
+struct Forward {
+  using A = acc_t<T>;
+  const Rwkv7OutputForward& a;
+  const T *y = a.y.as<T>(), *r = a.r.as<T>(), *k = a.k.as<T>(), *v = a.v.as<T>(), *g = a.g.as<T>();
+  const T *weight = a.weight.as<T>(), *bias = a.bias.as<T>(), *r_k = a.r_k.as<T>();
+  T* out = a.out.as<T>();
+
+  // One head of one row: elements i .. i + N, columns c .. c + N.
+  void operator()(int64_t i, int64_t c) const {
+    const Statistics<A> s = statistics(y + i, a.N, a.eps);
+    const A extra = bonus(r + i, k + i, r_k + c, a.N);
+#pragma omp simd
+    for (int64_t j = 0; j < a.N; ++j) {
+      const A normed = (get(y, i + j) - s.mean) * s.rstd * get(weight, c + j) + get(bias, c + j);
+      put(out, i + j, (normed + extra * get(v, i + j)) * get(g, i + j));
+    }
+  }
+};
+
+template <class T>
+struct Backward {
+  using A = acc_t<T>;
+  const Rwkv7OutputBackward& a;
+  const T *y = a.y.as<T>(), *r = a.r.as<T>(), *k = a.k.as<T>(), *v = a.v.as<T>(), *g = a.g.as<T>();
+  const T *weight = a.weight.as<T>(), *bias = a.bias.as<T>(), *r_k = a.r_k.as<T>(), *dout = a.dout.as<T>();
+  T *dy = a.dy.as<T>(), *dr = a.dr.as<T>(), *dk = a.dk.as<T>(), *dv = a.dv.as<T>(), *dg = a.dg.as<T>();
+
+  // Sums of parameter gradients of one block of rows.
+  struct Sums {
+    A *weight, *bias, *r_k;
+  };
+
+  void operator()(int64_t i, int64_t c, const Sums& sums) const {
+    A dz[kMaxN];
+    const Statistics<A> s = statistics(y + i, a.N, a.eps);
+    const A extra = bonus(r + i, k + i, r_k + c, a.N);
+    A dextra = 0, plain = 0, scaled = 0;
+#pragma omp simd reduction(+ : dextra, plain, scaled)
+    for (int64_t j = 0; j < a.N; ++j) {
+      const A g_out = get(dout, i + j), normed = (get(y, i + j) - s.mean) * s.rstd;
+      const A z = normed * get(weight, c + j) + get(bias, c + j) + extra * get(v, i + j);
+      dz[j] = g_out * get(g, i + j);
+      put(dg, i + j, g_out * z);
+      dextra += dz[j] * get(v, i + j);
+      sums.weight[c + j] += dz[j] * normed;
+      sums.bias[c + j] += dz[j];
+      plain += dz[j] * get(weight, c + j);
+      scaled += dz[j] * get(weight, c + j) * normed;
+    }
+    plain /= static_cast<A>(a.N);
+    scaled /= static_cast<A>(a.N);
+#pragma omp simd
+    for (int64_t j = 0; j < a.N; ++j) {
+      const A normed = (get(y, i + j) - s.mean) * s.rstd;
+      const A r_j = get(r, i + j), k_j = get(k, i + j), share = dextra * get(r_k, c + j);
+      put(dy, i + j, s.rstd * (dz[j] * get(weight, c + j) - plain - normed * scaled));
+      sums.r_k[c + j] += dextra * r_j * k_j;
+      put(dr, i + j, (a.add ? get(dr, i + j) : A(0)) + share * k_j);
+      put(dk, i + j, (a.add ? get(dk, i + j) : A(0)) + share * r_j);
+      put(dv, i + j, (a.add ? get(dv, i + j) : A(0)) + extra * dz[j]);
+    }
+  }
+};
+
+template <class T>
+void forward(const Exec& ex, const Rwkv7OutputForward& a) {
+  const int64_t C = a.weight.numel();
+  const Forward<T> head{a};
+  for_rows(ex, a.y.numel() / C, 2 * C, [&](int64_t row) {
+    for (int64_t c = 0; c < C; c += a.N) head(row * C + c, c);
+  });
+}
+
+template <class T>
+void backward(const Exec& ex, const Rwkv7OutputBackward& a, const Tensor& partial) {
+  using A = acc_t<T>;
+  const int64_t C = a.weight.numel();
+  const RowBlocks blocks(a.y.numel() / C);
+  const Backward<T> head{a};
+  A* all = partial.as<A>();
+  for_blocks(ex, blocks, 4 * C, [&](int64_t block) {
+    A* s = all + block * 3 * C;
+    std::fill(s, s + 3 * C, A(0));
+    for (int64_t row = blocks.first(block); row < blocks.last(block); ++row) {
+      for (int64_t c = 0; c < C; c += a.N) head(row * C + c, c, {s, s + C, s + 2 * C});
+    }
+  });
+  add_partials(ex, all, blocks.n, 3 * C, C, a.dweight);
+  add_partials(ex, all + C, blocks.n, 3 * C, C, a.dbias);
+  add_partials(ex, all + 2 * C, blocks.n, 3 * C, C, a.dr_k);
+}
+
+}  // namespace
+
+void run(const Exec& ex, const Rwkv7OutputForward& a) {
+  with_dtype(a.y.dtype, [&]<class T>() { forward<T>(ex, a); });
+}
+
+void run(const Exec& ex, const Rwkv7OutputBackward& a, const Tensor& partial) {
+  with_dtype(a.y.dtype, [&]<class T>() { backward<T>(ex, a, partial); });
+}
+
+}  // namespace rk::cpu

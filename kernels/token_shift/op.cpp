@@ -1,0 +1,52 @@
+#include "kernels/token_shift/op.h"
+
+#include "kernels/common/cpu_parallel.h"
+
+namespace rk {
+namespace cpu {
+void run(const Exec& ex, const TokenShiftForward& a);
+void run(const Exec& ex, const TokenShiftBackward& a, const Tensor& partial);
+}  // namespace cpu
+
+namespace {
+
+void check_state(const Tensor& state, const Tensor& x, DType dtype) {
+  if (state) require(state.numel() == x.shape[0] * x.shape[2] && state.dtype == dtype, "a shift state is one row per batch element");
+}
+
+}  // namespace
+
+void run(const Exec& ex, const TokenShiftForward& a) {
+  require(a.x.shape.rank == 3, "x is [B,T,C]");
+  require(a.n >= 0 && a.n <= 6, "at most six mixes");
+  for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) {
+    require(a.mu[m].numel() == a.x.shape[2] && a.mu[m].dtype == a.x.dtype, "a mix has one value per column, of the type of x");
+    require(a.y[m].numel() == a.x.numel() && a.y[m].dtype == a.x.dtype, "a mixed tensor has size and type of x");
+  }
+  check_state(a.state_in, a.x, a.x.dtype);
+  check_state(a.state_out, a.x, a.x.dtype);
+  if (ex.dry()) return;
+  cpu::run(ex, a);
+}
+
+void run(const Exec& ex, const TokenShiftBackward& a) {
+  require(a.x.shape.rank == 3, "x is [B,T,C]");
+  require(a.n >= 1 && a.n <= 6, "one to six mixes");
+  const int64_t B = a.x.shape[0], T = a.x.shape[1], C = a.x.shape[2];
+  require(a.dx.numel() == a.x.numel() && a.dx.dtype == a.x.dtype, "dx has size and type of x");
+  for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) {
+    require(a.mu[m].numel() == C && a.mu[m].dtype == a.x.dtype, "a mix has one value per column, of the type of x");
+    require(a.dy[m].numel() == a.x.numel() && a.dy[m].dtype == a.x.dtype, "a mixed tensor's gradient has size and type of x");
+    require(!a.dmu[m] || a.dmu[m].numel() == C, "a mix's gradient has one value per column");
+  }
+  check_state(a.state_in, a.x, a.x.dtype);
+  check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
+  check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
+  ArenaScope scope(*ex.scratch);
+  // Per block: the sums of dmu, then what the next row hands back.
+  const Tensor partial = ex.scratch->take(acc_dtype(a.x.dtype), {cpu::RowBlocks(B * T).n, a.n + 2, C});
+  if (ex.dry()) return;
+  cpu::run(ex, a, partial);
+}
+
+}  // namespace rk

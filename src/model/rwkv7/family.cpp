@@ -1,0 +1,24 @@
+#include "model/rwkv7/family.h"
+
+#include "model/rwkv7/units.h"
+
+namespace rk::rwkv7 {
+
+std::unique_ptr<Model> make(const ModelSpec& spec) {
+  auto model = std::make_unique<Model>();
+  model->family = "rwkv7";
+  model->dtype = spec.dtype;
+  model->n_layer = spec.n_layer;
+  model->n_embd = spec.n_embd;
+  model->n_vocab = spec.vocab_size;
+  model->head_size = spec.head_size;
+  model->shares = true;
+  const Params params = add_params(model->params, spec);
+  model->units.push_back(std::make_unique<Embedding>(params.emb, spec));
+  for (int64_t l = 0; l < spec.n_layer; ++l)
+    model->units.push_back(std::make_unique<Block>(params.blocks[static_cast<size_t>(l)], spec, l));
+  model->units.push_back(std::make_unique<Head>(params.head, spec));
+  return model;
+}
+
+}  // namespace rk::rwkv7

@@ -1,0 +1,81 @@
+#include <algorithm>
+
+#include "kernels/cross_entropy/op.h"
+#include "kernels/elementwise/op.h"
+#include "kernels/gemm/op.h"
+#include "model/rwkv7/units.h"
+
+namespace rk::rwkv7 {
+namespace {
+
+constexpr int64_t kChunkBytes = 32 << 20;  // of logits, where the user does not say
+
+// A chunk's part of a [B,T] tensor that may be null.
+Tensor part(const Tensor& t, int64_t first, int64_t n) { return t ? t.slice(first, n) : Tensor{}; }
+
+struct HeadSaved {
+  Tensor dx;  // the gradient is formed in forward, while the logits are at hand
+};
+
+}  // namespace
+
+Head::Head(const HeadParams& p, const ModelSpec& spec)
+    : Unit("head"),
+      ln_out_(*p.ln_out.weight, *p.ln_out.bias),
+      head_(*p.weight, WeightLayout::out_in),
+      C_(spec.n_embd),
+      V_(spec.vocab_size),
+      chunk_(spec.head_chunk),
+      dtype_(spec.dtype) {
+  if (chunk_ == 0) chunk_ = std::max<int64_t>(1, kChunkBytes / (V_ * static_cast<int64_t>(size_of(acc_dtype(dtype_)))));
+}
+
+void Head::forward(const Exec& ex, const UnitForward& a) const {
+  const ArenaScope scope(*ex.scratch);
+  const int64_t R = a.seg.B * a.seg.T, rows = std::min(chunk_, R);
+  const DType acc = acc_dtype(dtype_);
+  require(!a.saved || a.seg.targets || ex.dry(), "training has targets");
+  Tensor dx;
+  if (a.saved) dx = a.saved->emplace<HeadSaved>().dx = ex.kept->take(dtype_, {R, C_});
+  Chunk chunk;
+  chunk.normed = ex.scratch->take(dtype_, {rows, C_});
+  chunk.stats = take_norm_stats(*ex.scratch, dtype_, rows);
+  chunk.logits = ex.scratch->take(acc, {rows, V_});
+  chunk.dlogits = dtype_ == acc || !a.saved ? chunk.logits : ex.scratch->take(dtype_, {rows, V_});
+  for (int64_t first = 0; first < R; first += rows) {
+    const int64_t n = std::min(rows, R - first);
+    const Chunk now{chunk.normed.rows(0, n),
+                    {chunk.stats.mean.slice(0, n), chunk.stats.rstd.slice(0, n)},
+                    chunk.logits.rows(0, n),
+                    chunk.dlogits.rows(0, n)};
+    forward_chunk(ex, a, first, now, a.saved ? dx.rows(first, n) : Tensor{});
+  }
+}
+
+void Head::forward_chunk(const Exec& ex, const UnitForward& a, int64_t first, const Chunk& c, Tensor dx) const {
+  const int64_t n = c.normed.shape[0];
+  const Tensor x = a.in.x.view({a.seg.B * a.seg.T, C_}).rows(first, n);
+  ln_out_.forward(ex, {.x = x, .y = c.normed, .stats = c.stats});
+  head_.forward(ex, {.x = c.normed, .y = c.logits});
+  if (a.seg.logits) run(ex, Cast{.x = c.logits, .y = a.seg.logits.view({a.seg.B * a.seg.T, V_}).rows(first, n)});
+  if (!a.seg.targets && !ex.dry()) return;
+  run(ex, CrossEntropy{.logits = c.logits,
+                       .targets = a.seg.targets.view({a.seg.B * a.seg.T}).slice(first, n),
+                       .weights = part(a.seg.weights, first, n),
+                       .scale = a.seg.scale,
+                       .l2_scale = a.seg.l2_scale,
+                       .want_gradient = a.saved != nullptr,
+                       .loss_sum = a.seg.loss_sum,
+                       .row_loss = part(a.seg.row_loss, first, n)});
+  if (!a.saved) return;
+  if (c.dlogits.dtype != c.logits.dtype) run(ex, Cast{.x = c.logits, .y = c.dlogits});
+  head_.backward(ex, {.x = c.normed, .dy = c.dlogits, .dx = c.normed});
+  ln_out_.backward(ex, {.x = x, .stats = c.stats, .dy = c.normed, .dx = dx});
+}
+
+void Head::backward(const Exec& ex, const UnitBackward& a) const {
+  const Tensor dx = a.saved.as<HeadSaved>().dx;
+  run(ex, Cast{.x = dx, .y = a.grad.dx.view(dx.shape)});
+}
+
+}  // namespace rk::rwkv7

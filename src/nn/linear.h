@@ -1,0 +1,35 @@
+// The one place where a stored weight meets a matrix product.
+#pragma once
+#include "device/exec.h"
+#include "params/param_table.h"
+
+namespace rk {
+
+// How files hold a matrix: [out,in], y = x W^T, or as factors of low-rank products [in,out], y = x A.
+enum class WeightLayout : uint8_t { out_in, in_out };
+
+struct LinearForward {
+  Tensor x, y;       // [R,in], [R,out]
+  bool add = false;  // y += instead of y =
+};
+struct LinearBackward {
+  Tensor x, dy, dx;     // dx may be x
+  bool add_dx = false;  // dx += instead of dx =
+};
+
+// The gradient of the weight is added to Param::dw unless the weight is frozen.
+class Linear {
+ public:
+  Linear() = default;
+  Linear(Param& weight, WeightLayout layout) : weight_(&weight), layout_(layout) {}
+  void forward(const Exec& ex, const LinearForward& a) const;
+  void backward(const Exec& ex, const LinearBackward& a) const;
+  int64_t n_in() const { return weight_->shape[layout_ == WeightLayout::out_in ? 1 : 0]; }
+  int64_t n_out() const { return weight_->shape[layout_ == WeightLayout::out_in ? 0 : 1]; }
+
+ private:
+  Param* weight_ = nullptr;
+  WeightLayout layout_ = WeightLayout::out_in;
+};
+
+}  // namespace rk

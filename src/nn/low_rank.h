@@ -1,0 +1,31 @@
+// y = f(x A) B: a product through a narrow middle.
+#pragma once
+#include <optional>
+
+#include "kernels/activation/op.h"
+#include "nn/linear.h"
+
+namespace rk {
+
+struct LowRankForward {
+  Tensor x, hidden, y;  // [R,in], [R,width] (f(x A), kept for backward), [R,out]
+};
+struct LowRankBackward {
+  Tensor x, hidden, dy, dx;  // dx may be x
+  bool add_dx = false;
+};
+
+class LowRank {
+ public:
+  LowRank() = default;
+  LowRank(Param& a, Param& b, std::optional<Activation> f) : a_(a, WeightLayout::in_out), b_(b, WeightLayout::in_out), f_(f) {}
+  void forward(const Exec& ex, const LowRankForward& a) const;
+  void backward(const Exec& ex, const LowRankBackward& a) const;
+  int64_t width() const { return a_.n_out(); }
+
+ private:
+  Linear a_, b_;
+  std::optional<Activation> f_;
+};
+
+}  // namespace rk

@@ -1,0 +1,300 @@
+// The options that set a field of RunConfig.
+#include <limits>
+#include <optional>
+
+#include "base/error.h"
+#include "train/config_option.h"
+#include "train/config_values.h"
+#include "train/dialects.h"
+
+namespace rk {
+namespace {
+
+using Options = std::vector<ConfigOption>;
+constexpr int64_t any_size = std::numeric_limits<int64_t>::max();
+
+struct WholeRange {
+  int64_t from = 0, to = any_size;
+};
+struct RealRange {
+  double from = 0, to = std::numeric_limits<double>::max();
+  bool open_from = false, open_to = false;  // whether the bound itself is refused
+};
+
+std::string describe(const WholeRange& r) {
+  if (r.from == std::numeric_limits<int64_t>::min()) return "a whole number";
+  return r.to == any_size ? cat("a whole number from ", r.from, " on") : cat("a whole number from ", r.from, " to ", r.to);
+}
+
+std::string describe(const RealRange& r) {
+  const bool bounded = r.to != std::numeric_limits<double>::max();
+  return cat("a number ", r.open_from ? "above " : "from ", r.from, bounded ? cat(r.open_to ? " to below " : " to ", r.to) : " on");
+}
+
+template <class Integer>
+ConfigOption whole(const char* name, Integer RunConfig::*field, WholeRange range, const char* meaning) {
+  ConfigOption o;
+  o.name = name;
+  o.meaning = meaning;
+  o.accepts = describe(range);
+  if (sizeof(Integer) < sizeof(int64_t)) range.to = std::min<int64_t>(range.to, std::numeric_limits<Integer>::max());
+  o.set = [field, range](RunConfig& c, const std::string& text) {
+    const auto value = read_whole(text);
+    if (!value || *value < range.from || *value > range.to) return false;
+    c.*field = static_cast<Integer>(*value);
+    return true;
+  };
+  o.show = [field](const RunConfig& c) { return std::to_string(c.*field); };
+  return o;
+}
+
+ConfigOption real(const char* name, double RunConfig::*field, RealRange range, const char* meaning) {
+  ConfigOption o;
+  o.name = name;
+  o.meaning = meaning;
+  o.accepts = describe(range);
+  o.set = [field, range](RunConfig& c, const std::string& text) {
+    const auto value = read_real(text);
+    if (!value || *value < range.from || *value > range.to) return false;
+    if ((range.open_from && *value == range.from) || (range.open_to && *value == range.to)) return false;
+    c.*field = *value;
+    return true;
+  };
+  o.show = [field](const RunConfig& c) { return show_real(c.*field); };
+  return o;
+}
+
+ConfigOption yes_no(const char* name, bool RunConfig::*field, const char* meaning) {
+  ConfigOption o;
+  o.name = name;
+  o.meaning = meaning;
+  o.accepts = "0 or 1";
+  o.bare = true;
+  o.set = [field](RunConfig& c, const std::string& text) {
+    const auto value = read_yes_no(text);
+    if (value) c.*field = *value;
+    return value.has_value();
+  };
+  o.show = [field](const RunConfig& c) { return std::string(c.*field ? "1" : "0"); };
+  return o;
+}
+
+ConfigOption text(const char* name, std::string RunConfig::*field, const char* accepts, const char* meaning) {
+  ConfigOption o;
+  o.name = name;
+  o.meaning = meaning;
+  o.accepts = accepts;
+  o.quoted = true;
+  o.set = [field](RunConfig& c, const std::string& value) {
+    if (value.find_first_of("\"\n") != std::string::npos) return false;  // the printed record could not be read back
+    c.*field = value;
+    return true;
+  };
+  o.show = [field](const RunConfig& c) { return c.*field; };
+  return o;
+}
+
+// One of some words; a spelling may stand for another: {"bf16-mixed", "bf16"}.
+struct Choice {
+  const char* spelling;
+  const char* value;
+};
+ConfigOption choice(const char* name, std::string RunConfig::*field, std::vector<Choice> choices, const char* meaning) {
+  std::string accepts;
+  for (const Choice& c : choices)
+    if (std::string_view(c.spelling) == c.value) accepts += cat(accepts.empty() ? "" : ", ", c.value);
+  ConfigOption o = text(name, field, cat("one of ", accepts).c_str(), meaning);
+  o.set = [field, choices = std::move(choices)](RunConfig& c, const std::string& given) {
+    for (const Choice& known : choices) {
+      if (lower_case(given) != known.spelling) continue;
+      c.*field = known.value;
+      return true;
+    }
+    return false;
+  };
+  return o;
+}
+
+ConfigOption common(ConfigOption o) {
+  o.common = true;
+  return o;
+}
+ConfigOption old(std::vector<std::string> aliases, ConfigOption o) {
+  o.aliases = std::move(aliases);
+  return o;
+}
+
+void add(Options& all, const char* section, Options options) {
+  for (ConfigOption& o : options) {
+    o.section = section;
+    all.push_back(std::move(o));
+  }
+}
+
+Options model_options() {
+  using C = RunConfig;
+  const WholeRange size{0};
+  ConfigOption vocab = whole("vocab_size", &C::vocab_size, size, "rows of embedding and head; 0 = the file's, else decided by the data");
+  vocab.set = [plain = vocab.set](RunConfig& c, const std::string& value) {
+    const std::string lower = lower_case(value);
+    if (lower == "world") return plain(c, "65536");
+    if (lower == "neox") return plain(c, "50277");
+    return plain(c, value);
+  };
+  return {
+      common(text("load_model", &C::load_model, "a path",
+                  "weights to start from (.pth, .safetensors, .h5); empty = fresh weights, 0 = the newest file in proj_dir")),
+      common(old({"my_testing", "rwkv_version"},
+                 text("arch", &C::arch, "a model family such as x070", "architecture of fresh weights; a file knows its own"))),
+      common(whole("n_layer", &C::n_layer, size, "blocks; 0 = the file's, else 6")),
+      common(whole("n_embd", &C::n_embd, size, "channels; 0 = the file's, else 512")),
+      common(vocab),
+      old({"head_size_a"}, whole("head_size", &C::head_size, {0, 256}, "channels of a head, a multiple of 8; 0 = the file's, else 64")),
+      whole("dim_att", &C::dim_att, size, "channels of attention; 0 = n_embd"),
+      whole("dim_ffn", &C::dim_ffn, size, "width of the feed-forward part; 0 = the family's rule (x070: 4 n_embd, nothing else)"),
+      old({"d_decay_lora"}, whole("decay_lora", &C::decay_lora, size, "rank of the decay's factors; 0 = the family's rule")),
+      old({"d_aaa_lora"}, whole("aaa_lora", &C::aaa_lora, size, "rank of the in-context rate's factors; 0 = the family's rule")),
+      old({"d_mv_lora"}, whole("mv_lora", &C::mv_lora, size, "rank of the value residual's factors; 0 = the family's rule")),
+      old({"d_gate_lora"}, whole("gate_lora", &C::gate_lora, size, "rank of the gate's factors; 0 = the family's rule")),
+      yes_no("load_partial", &C::load_partial, "1 = tensors that load_model lacks keep fresh values instead of being an error"),
+      choice("init", &C::init, {{"reference", "reference"}, {"normal", "normal"}},
+             "fresh values: the reference trainer's, or quick normal ones for speed measurements"),
+  };
+}
+
+Options data_options() {
+  using C = RunConfig;
+  return {
+      common(text("proj_dir", &C::proj_dir, "a folder", "where checkpoints, weights and logs go")),
+      common(text("data_file", &C::data_file, "a path without .bin and .idx", "training tokens")),
+      common(text("data_type", &C::data_type, "binidx", "format of data_file")),
+      common(old({"val_data_file"}, text("val_file", &C::val_file, "a path without .bin and .idx", "tokens for validation"))),
+      whole("val_every", &C::val_every, {0}, "steps between validations; 0 = only at the end"),
+      common(whole("ctx_len", &C::ctx_len, {1}, "tokens of a sample")),
+      common(whole("micro_bsz", &C::micro_bsz, {1}, "samples a rank computes at a time")),
+      common(old({"accumulate"}, whole("accumulate_grad_batches", &C::accumulate, {1}, "micro-batches of a rank in one step"))),
+      common(whole("global_bsz", &C::global_bsz, {0},
+                   "samples of a step over all ranks = ranks x micro_bsz x accumulate_grad_batches; 0 = what these give")),
+      whole("magic_prime", &C::magic_prime, {0}, "length of the sampling order, a prime; 0 = computed from the data"),
+      common(whole("epoch_steps", &C::epoch_steps, {0}, "steps of a mini-epoch; 0 = floor(40320 / global batch)")),
+      common(whole("epoch_count", &C::epoch_count, {0}, "mini-epochs after which the run ends; 0 = does not end it")),
+      whole("epoch_begin", &C::epoch_begin, {0}, "number of the first mini-epoch"),
+      common(whole("my_exit_tokens", &C::my_exit_tokens, {std::numeric_limits<int64_t>::min()},
+                   "tokens of the learning-rate schedule, after which the run ends; negative = mean of cosine and exponential; 0 = none")),
+      common(whole("max_steps", &C::max_steps, {0}, "steps after which the run ends; 0 = does not end it")),
+      yes_no("forever", &C::forever, "1 = no end but my_exit_tokens, max_steps and signals, as the old trainers"),
+  };
+}
+
+Options optimizer_options() {
+  using C = RunConfig;
+  return {
+      common(real("lr_init", &C::lr_init, {}, "learning rate after warm-up")),
+      common(real("lr_final", &C::lr_final, {}, "learning rate at the end")),
+      common(whole("warmup_steps", &C::warmup_steps, {-1}, "first steps with a smaller learning rate; -1 = none, 10 after a restart")),
+      real("warmup_floor", &C::warmup_floor, {0, 1}, "factor on the learning rate in the first warm-up step"),
+      real("beta1", &C::beta1, {0, 1, false, true}, "Adam's decay of the first moment"),
+      real("beta2", &C::beta2, {0, 1, false, true}, "Adam's decay of the second moment"),
+      real("adam_eps", &C::adam_eps, {0, 1}, "added to the root of Adam's second moment"),
+      common(real("weight_decay", &C::weight_decay, {}, "decoupled decay of matrices")),
+      old({"gradient_clip_val"}, real("grad_clip", &C::grad_clip, {}, "largest norm of the gradient; 0 = no clipping")),
+      real("l2wrap", &C::l2wrap, {}, "pull on the largest logit of a row; 0 = off"),
+      whole("head_chunk", &C::head_chunk, {0}, "rows whose logits are in memory at a time; 0 = chosen"),
+  };
+}
+
+Options run_options() {
+  using C = RunConfig;
+  ConfigOption save_every;
+  save_every.name = "save_every";
+  save_every.meaning = "how often a checkpoint folder is written besides epoch_save: 100, 100steps, 1e6tokens or 10min; 0 = not";
+  save_every.accepts = "a number with steps, tokens or min behind it";
+  save_every.quoted = true;
+  save_every.set = [](RunConfig& c, const std::string& value) {
+    const auto cadence = read_cadence(value);
+    if (cadence) c.save_every = *cadence;
+    return cadence.has_value();
+  };
+  save_every.show = [](const RunConfig& c) { return show_cadence(c.save_every); };
+  std::vector<Choice> dialects;
+  for (const Dialect& d : dialect_table()) dialects.push_back({d.name, d.name});
+  return {
+      common(old({"my_pile_stage"}, whole("train_stage", &C::train_stage, {0, 3},
+                                          "0 = train, 1 = write rwkv-init.pth and end, 2 and 3 = go on with what proj_dir holds"))),
+      common(old({"resume_from_checkpoint"},
+                 text("resume", &C::resume, "auto, none or a checkpoint folder",
+                      "auto = the newest complete checkpoint of proj_dir; empty = auto for train_stage 2 and 3, else none"))),
+      common(whole("epoch_save", &C::epoch_save, {0}, "mini-epochs between checkpoints; 0 = none but at the end")),
+      common(save_every),
+      whole("keep_last", &C::keep_last, {1}, "newest checkpoint folders that are kept"),
+      whole("keep_every", &C::keep_every, {0}, "checkpoint folders whose step is a multiple of this are kept for good; 0 = none"),
+      old({"seed_everything"},
+          whole("random_seed", &C::random_seed, {-1}, "seed of fresh weights; -1 = 42; the order of samples never depends on it")),
+      choice("dialect", &C::dialect, dialects, "trainer whose defaults hold; without this option the other options tell"),
+  };
+}
+
+Options machine_options() {
+  using C = RunConfig;
+  return {
+      common(choice("accelerator", &C::accelerator, {{"auto", "auto"}, {"cpu", "cpu"}, {"gpu", "cuda"}, {"cuda", "cuda"}},
+                    "where kernels run")),
+      common(choice("precision", &C::precision,
+                    {{"fp32", "fp32"},
+                     {"bf16", "bf16"},
+                     {"fp64", "fp64"},
+                     {"tf32", "tf32"},
+                     {"fp16", "fp16"},
+                     {"32", "fp32"},
+                     {"32-true", "fp32"},
+                     {"64", "fp64"},
+                     {"64-true", "fp64"},
+                     {"16", "fp16"},
+                     {"16-mixed", "fp16"},
+                     {"16-true", "fp16"},
+                     {"bf16-mixed", "bf16"},
+                     {"bf16-true", "bf16"},
+                     {"float32", "fp32"},
+                     {"bfloat16", "bf16"},
+                     {"float16", "fp16"},
+                     {"float64", "fp64"}},
+                    "what kernels compute in; not given = fp32 on the CPU, bf16 on CUDA")),
+      common(whole("zero", &C::zero, {-1, 3},
+                   "what ranks divide: 1 optimizer state, 2 and gradients, 3 and parameters; -1 = 1 where there are several ranks")),
+      common(whole("devices", &C::devices, {0}, "ranks on this host, started here when not under mpirun; 0 = what was started")),
+      whole("num_nodes", &C::num_nodes, {0}, "hosts; 0 = what was started"),
+      common(whole("threads", &C::threads, {0, 4096}, "threads of a rank; 0 = cores / ranks of the host")),
+      common(yes_no("grad_cp", &C::grad_cp, "1 = keep only the input of each block and compute the rest again: less memory, same numbers")),
+      whole("chunk_ctx", &C::chunk_ctx, {0}, "tokens of a time segment with carried state; 0 = the whole sample at once"),
+      choice("bptt", &C::bptt, {{"full", "full"}, {"truncated", "truncated"}}, "whether gradients flow back through segment borders"),
+      choice("plan_order", &C::plan_order, {{"auto", "auto"}, {"layer", "layer"}, {"segment", "segment"}},
+             "segmented runs: all segments of a layer first, or all layers of a segment"),
+      real("comm_timeout", &C::comm_timeout_s, {0, std::numeric_limits<double>::max(), true},
+           "seconds without progress after which a rank gives up (exit code 70)"),
+  };
+}
+
+Options terminal_options() {
+  using C = RunConfig;
+  return {
+      text("wandb", &C::wandb, "a project name", "writes wandb-events.jsonl, to be uploaded later; empty = not"),
+      old({"log_every_n_steps"}, whole("log_every", &C::log_every, {1}, "steps between printed lines; metrics.jsonl has every step")),
+      choice("progress", &C::progress, {{"auto", "auto"}, {"bar", "bar"}, {"plain", "plain"}},
+             "a bar that redraws itself or plain lines; auto = the bar on a terminal"),
+  };
+}
+
+}  // namespace
+
+std::vector<ConfigOption> own_options() {
+  Options all;
+  add(all, "Model", model_options());
+  add(all, "Data and length of the run", data_options());
+  add(all, "Optimizer", optimizer_options());
+  add(all, "Checkpoints", run_options());
+  add(all, "Machine", machine_options());
+  add(all, "Terminal", terminal_options());
+  return all;
+}
+
+}  // namespace rk

@@ -1,0 +1,123 @@
+// What options must be together, checked before anything is taken or touched.
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "train/config.h"
+#include "train/config_option.h"
+
+namespace rk {
+namespace {
+
+bool given(const RunConfig& c, const char* option) { return c.origins.contains(option); }
+
+bool exists(const std::string& path) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0;
+}
+
+void check_world(const RunConfig& c, int world) {
+  if (c.devices == 0 && c.num_nodes == 0) return;
+  if (c.devices == 0) {
+    if (world % c.num_nodes == 0) return;
+    fail(cat("--num_nodes ", c.num_nodes, " does not divide the ", world, " ranks that were started"));
+  }
+  const int64_t nodes = std::max<int64_t>(c.num_nodes, 1);
+  if (c.devices * nodes == world) return;
+  fail(cat("--devices ", c.devices, " x --num_nodes ", nodes, " = ", c.devices * nodes, " ranks, but ", world,
+           world == 1 ? " was started" : " were started", "; give the number that mpirun or srun starts, or leave both out"));
+}
+
+// Samples of a step: ranks x micro_bsz x accumulate = global_bsz, whichever of them are given.
+void settle_batch(RunConfig& c, int64_t world) {
+  if (c.global_bsz == 0) {
+    c.global_bsz = world * c.micro_bsz * c.accumulate;
+    return;
+  }
+  if (c.global_bsz % world != 0) fail(cat("--global_bsz ", c.global_bsz, " is not a multiple of the ", world, " ranks"));
+  const int64_t of_rank = c.global_bsz / world;
+  const bool micro = given(c, "micro_bsz"), accumulate = given(c, "accumulate_grad_batches");
+  if (!micro && accumulate) {
+    if (of_rank % c.accumulate == 0) c.micro_bsz = of_rank / c.accumulate;
+  } else if (!micro) {
+    c.micro_bsz = std::min(c.micro_bsz, of_rank);
+    while (of_rank % c.micro_bsz != 0) --c.micro_bsz;
+  }
+  if (!accumulate && of_rank % c.micro_bsz == 0) c.accumulate = of_rank / c.micro_bsz;
+  if (world * c.micro_bsz * c.accumulate == c.global_bsz) return;
+  fail(cat("--global_bsz ", c.global_bsz, " is not ", world, " ranks x --micro_bsz ", c.micro_bsz, " x --accumulate_grad_batches ",
+           c.accumulate, " = ", world * c.micro_bsz * c.accumulate, "; change one of them, or leave one out"));
+}
+
+void settle_machine(RunConfig& c, int world) {
+  if (c.accelerator == "cuda")
+    fail("--accelerator gpu needs a build with CUDA, and this one has only the CPU; use --accelerator cpu or auto");
+  c.accelerator = "cpu";
+  if (c.precision.empty()) c.precision = "fp32";
+  if (c.precision == "fp16" || c.precision == "tf32")
+    fail(cat("--precision ", c.precision, " does not exist on the CPU; use fp32, bf16 or fp64"));
+  if (c.zero < 0) c.zero = world > 1 ? 1 : 0;
+}
+
+void check_data(RunConfig& c) {
+  if (c.data_type == "wds_img") fail("--data_type wds_img is not supported: rookery trains on text only");
+  if (c.data_type != "binidx") fail(cat("--data_type ", c.data_type, " is not among the formats that this build reads: binidx"));
+  for (std::string* path : {&c.data_file, &c.val_file}) {
+    if (!path->ends_with(".bin") && !path->ends_with(".idx")) continue;
+    path->resize(path->size() - 4);
+    c.notes.push_back(cat("data files are named without .bin and .idx: using ", *path));
+  }
+  if (c.train_stage == 1) return;
+  if (c.data_file.empty()) fail("--data_file is missing; give the path of the training tokens without .bin and .idx");
+  if (c.val_every > 0 && c.val_file.empty()) fail(cat("--val_every ", c.val_every, " needs --val_file"));
+}
+
+void check_model(const RunConfig& c) {
+  const bool fresh = c.load_model.empty();
+  if (c.dim_att != 0 && c.n_embd != 0 && c.dim_att != c.n_embd)
+    fail(cat("--dim_att ", c.dim_att, " must be --n_embd ", c.n_embd, " or 0 for ", c.arch));
+  if (c.arch.starts_with("x070") && c.dim_ffn != 0 && c.n_embd != 0 && c.dim_ffn != 4 * c.n_embd)
+    fail(cat("--dim_ffn ", c.dim_ffn, " must be 4 x n_embd = ", 4 * c.n_embd, " or 0 for x070"));
+  if (c.head_size % 8 != 0) fail(cat("--head_size ", c.head_size, " must be a multiple of 8"));
+  if (fresh && c.head_size != 0 && c.n_embd != 0 && c.n_embd % c.head_size != 0)
+    fail(cat("--n_embd ", c.n_embd, " must be a multiple of --head_size ", c.head_size));
+  if (c.train_stage == 1 && fresh && c.vocab_size == 0 && c.data_file.empty())
+    fail("--train_stage 1 needs --vocab_size, because neither --load_model nor --data_file tells it");
+}
+
+void check_run(RunConfig& c) {
+  if (c.train_stage == 1 && !c.resume.empty() && c.resume != "none")
+    fail(cat("--resume ", c.resume, " has no meaning with --train_stage 1, which only writes fresh weights"));
+  c.chunk_ctx = std::min(c.chunk_ctx, c.ctx_len);
+  if (c.bptt == "truncated" && c.chunk_ctx == 0) fail("--bptt truncated needs --chunk_ctx, the length of a segment");
+  if (c.my_exit_tokens != 0 && c.lr_init == 0) fail("--lr_init 0 has no cosine to follow; give a rate above 0");
+}
+
+}  // namespace
+
+void validate(RunConfig& config, int world) {
+  check_world(config, world);
+  settle_machine(config, world);
+  check_data(config);
+  check_model(config);
+  check_run(config);
+  settle_batch(config, world);
+  config.text = config_text(config);
+}
+
+void check_files(const RunConfig& config) {
+  if (!config.load_model.empty() && config.load_model != "0" && !exists(config.load_model))
+    fail(cat("--load_model ", config.load_model, " does not exist"));
+  if (!config.resume.empty() && config.resume != "auto" && config.resume != "none" && !exists(config.resume))
+    fail(cat("--resume ", config.resume, " does not exist; give a checkpoint folder, auto or none"));
+  const auto check_tokens = [](const char* option, const std::string& prefix) {
+    if (prefix.empty()) return;
+    for (const char* ending : {".idx", ".bin"})
+      if (!exists(prefix + ending)) fail(cat("--", option, " ", prefix, ": the file ", prefix, ending, " does not exist"));
+  };
+  check_tokens("data_file", config.train_stage == 1 && !exists(config.data_file + ".idx") ? "" : config.data_file);
+  check_tokens("val_file", config.val_file);
+}
+
+}  // namespace rk

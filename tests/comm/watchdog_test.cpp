@@ -1,0 +1,95 @@
+#include "comm/watchdog.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+#include <string>
+
+#include "comm/backends.h"
+
+namespace rk {
+namespace {
+
+struct Ended {
+  int code;
+  std::string words;  // what it wrote to stderr
+};
+
+// Runs `body` in a process of its own; a body that returns leaves with 0.
+Ended run_apart(const std::function<void()>& body) {
+  int ends[2];
+  EXPECT_EQ(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(ends[1], STDERR_FILENO);
+    body();
+    _exit(0);
+  }
+  close(ends[1]);
+  Ended e{-1, ""};
+  char buffer[512];
+  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) e.words.append(buffer, static_cast<size_t>(n));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (WIFEXITED(status)) e.code = WEXITSTATUS(status);
+  return e;
+}
+
+void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+
+// Forking is no good once MPI runs in this process.
+class WatchdogTest : public testing::Test {
+ protected:
+  bool alone() const { return !under_mpi(); }
+};
+
+TEST_F(WatchdogTest, EndsTheProcessWith70) {
+  if (!alone()) return;
+  const Ended e = run_apart([] {
+    Watchdog dog(0.2, 3);
+    dog.progress(12, "all_gather of blocks.3");
+    sleep_ms(10000);
+  });
+  EXPECT_EQ(e.code, 70);
+  EXPECT_NE(e.words.find("[rank 3]"), std::string::npos) << e.words;
+  EXPECT_NE(e.words.find("step 12, in \"all_gather of blocks.3\""), std::string::npos) << e.words;
+}
+
+TEST_F(WatchdogTest, ProgressKeepsItQuiet) {
+  if (!alone()) return;
+  const Ended e = run_apart([] {
+    Watchdog dog(1.0, 0);
+    for (int i = 0; i < 30; ++i) {
+      dog.progress(i, "forward");
+      sleep_ms(50);
+    }
+  });
+  EXPECT_EQ(e.code, 0) << e.words;
+}
+
+TEST_F(WatchdogTest, APauseIsNotAHang) {
+  if (!alone()) return;
+  const Ended e = run_apart([] {
+    Watchdog dog(0.3, 0);
+    dog.pause();
+    sleep_ms(1000);
+    dog.resume();
+    sleep_ms(50);
+  });
+  EXPECT_EQ(e.code, 0) << e.words;
+}
+
+TEST_F(WatchdogTest, WithoutALimitItNeverExpires) {
+  if (!alone()) return;
+  const Ended e = run_apart([] {
+    Watchdog dog(0, 0);
+    sleep_ms(200);
+  });
+  EXPECT_EQ(e.code, 0) << e.words;
+}
+
+}  // namespace
+}  // namespace rk

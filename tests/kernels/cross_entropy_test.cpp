@@ -1,0 +1,111 @@
+#include "kernels/cross_entropy/op.h"
+
+#include "support/op_case.h"
+
+namespace rk::test {
+namespace {
+
+struct Settings {
+  double scale = 0.25, l2_scale = 0;
+  bool want_gradient = true;
+};
+
+std::vector<double> targets(int64_t R, int64_t V) {
+  const Random random(3, 1);
+  std::vector<double> x(static_cast<size_t>(R));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = i % 5 == 4 ? -100 : std::floor(random.uniform(i) * static_cast<double>(V));
+  return x;
+}
+
+OpCase loss_case(int64_t R, int64_t V, const Settings& s) {
+  OpCase c;
+  if (s.want_gradient) {
+    c.inout("logits", {R, V}, Held::sum, random_values("logits", R * V, 3));
+  } else {
+    c.in("logits", {R, V}, Held::sum, random_values("logits", R * V, 3));
+  }
+  c.in("targets", {R}, Held::i32, targets(R, V)).in("weights", {R}, Held::f32);
+  c.inout("loss_sum", {1}, Held::f64, {0.75}).out("row_loss", {R}, Held::sum);
+  c.call = [s](const Exec& ex, const Tensors& t) {
+    run(ex, CrossEntropy{.logits = t("logits"),
+                         .targets = t("targets"),
+                         .weights = t("weights"),
+                         .scale = s.scale,
+                         .l2_scale = s.l2_scale,
+                         .want_gradient = s.want_gradient,
+                         .loss_sum = t("loss_sum"),
+                         .row_loss = t("row_loss")});
+  };
+  return c;
+}
+
+TEST(CrossEntropy, GradientIsTheFiniteDifference) {
+  for (auto [R, V] : {std::pair<int64_t, int64_t>{1, 1}, {7, 65}, {10, 1100}, {65, 7}}) {
+    LoadedCase plain(loss_case(R, V, {.want_gradient = false}), DType::f64);
+    const std::vector<double> gradient = run_case(loss_case(R, V, {}), DType::f64).at("logits");
+    const auto loss = [&] {
+      plain.reset_sums();
+      plain.run();
+      return 0.25 * plain.memory("loss_sum").tensor().as<double>()[0];
+    };
+    expect_gradient({.name = "logits", .loss = loss, .x = plain.memory("logits").tensor().span<double>(), .dx = gradient});
+  }
+}
+
+TEST(CrossEntropy, L2WrapPushesTheLowestMaximum) {
+  OpCase with = loss_case(6, 5, {.l2_scale = 0.5}), without = loss_case(6, 5, {});
+  for (OpCase* c : {&with, &without}) {
+    std::vector<double>& z = c->slot("logits").values;
+    const std::vector<double> tie{1, 2, 2, 0, 2}, negative{-3, -1, -2, -1, -5};
+    std::copy(tie.begin(), tie.end(), z.begin());
+    std::copy(negative.begin(), negative.end(), z.begin() + 20);  // row 4: not counted
+  }
+  const Values a = run_case(with, DType::f64), b = run_case(without, DType::f64);
+  EXPECT_EQ(a.at("loss_sum"), b.at("loss_sum"));
+  EXPECT_NEAR(a.at("logits")[1] - b.at("logits")[1], 0.5 * 2, 1e-14);
+  EXPECT_EQ(a.at("logits")[2], b.at("logits")[2]);
+  EXPECT_EQ(a.at("logits")[21], 0.5 * -1);
+  EXPECT_EQ(a.at("logits")[20], 0);
+}
+
+TEST(CrossEntropy, SumsAreWeighted) {
+  const OpCase c = loss_case(12, 9, {.want_gradient = false});
+  const Values r = run_case(c, DType::f64);
+  double sum = 0.75;
+  OpCase copy = c;
+  for (size_t i = 0; i < 12; ++i) {
+    if (copy.slot("targets").values[i] < 0) {
+      EXPECT_EQ(r.at("row_loss")[i], 0);
+    }
+    sum += copy.slot("weights").values[i] * r.at("row_loss")[i];
+  }
+  EXPECT_NEAR(r.at("loss_sum")[0], sum, 1e-12);
+  OpCase unweighted = c.without("weights").without("row_loss");
+  double plain = 0.75;
+  for (double x : r.at("row_loss")) plain += x;
+  EXPECT_NEAR(run_case(unweighted, DType::f64).at("loss_sum")[0], plain, 1e-12);
+}
+
+TEST(CrossEntropy, OtherTypesAndThreads) {
+  const OpCase c = loss_case(30, 1500, {.l2_scale = 1e-3});
+  expect_close(run_case(c, DType::f32), run_case(c, DType::f64), 1e-6, "f32");
+  expect_same_bits_for_threads(c);
+}
+
+TEST(CrossEntropy, LargeLogitsAndNan) {
+  OpCase c = loss_case(2, 5, {});
+  c.slot("logits").values = {1e4, -1e4, 0, 1, 2, 0, NAN, 0, 1, 2};
+  const Values r = run_case(c, DType::f32);
+  EXPECT_TRUE(std::isfinite(r.at("row_loss")[0]));
+  EXPECT_TRUE(std::isnan(r.at("row_loss")[1]));
+  EXPECT_TRUE(std::isnan(r.at("loss_sum")[0]));
+}
+
+TEST(CrossEntropy, RefusesTargetsOutsideTheVocabulary) {
+  OpCase c = loss_case(2, 5, {});
+  c.slot("targets").values[0] = 5;
+  EXPECT_THROW(run_case(c, DType::f32), Error);
+}
+
+}  // namespace
+}  // namespace rk::test

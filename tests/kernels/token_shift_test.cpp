@@ -1,0 +1,110 @@
+#include "kernels/token_shift/op.h"
+
+#include "support/op_case.h"
+
+namespace rk::test {
+namespace {
+
+struct Sizes {
+  int64_t B, T, C;
+  int n;
+  Shape x() const { return {B, T, C}; }
+};
+
+std::string numbered(const char* name, int m) { return name + std::to_string(m); }
+
+OpCase forward_case(const Sizes& s) {
+  OpCase c;
+  c.in("x", s.x()).in("state_in", {s.B, s.C}).out("state_out", {s.B, s.C});
+  for (int m = 0; m < s.n; ++m) c.in(numbered("mu", m), {s.C}).out(numbered("y", m), s.x());
+  c.call = [n = s.n](const Exec& ex, const Tensors& t) {
+    TokenShiftForward a{.x = t("x"), .state_in = t("state_in"), .state_out = t("state_out"), .n = n, .mu = {}, .y = {}};
+    for (int m = 0; m < n; ++m) {
+      a.mu[static_cast<size_t>(m)] = t(numbered("mu", m));
+      a.y[static_cast<size_t>(m)] = t(numbered("y", m));
+    }
+    run(ex, a);
+  };
+  return c;
+}
+
+OpCase backward_case(const Sizes& s) {
+  OpCase c;
+  c.in("x", s.x()).in("state_in", {s.B, s.C}).out("dx", s.x());
+  c.in("dstate_out", {s.B, s.C}, Held::sum).out("dstate_in", {s.B, s.C}, Held::sum);
+  for (int m = 0; m < s.n; ++m) {
+    c.in(numbered("mu", m), {s.C}).in(numbered("dy", m), s.x()).inout(numbered("dmu", m), {s.C}, Held::sum);
+  }
+  c.call = [n = s.n](const Exec& ex, const Tensors& t) {
+    TokenShiftBackward a{.x = t("x"),
+                         .state_in = t("state_in"),
+                         .dx = t("dx"),
+                         .dstate_out = t("dstate_out"),
+                         .dstate_in = t("dstate_in"),
+                         .n = n,
+                         .mu = {},
+                         .dmu = {},
+                         .dy = {}};
+    for (int m = 0; m < n; ++m) {
+      const auto i = static_cast<size_t>(m);
+      a.mu[i] = t(numbered("mu", m));
+      a.dmu[i] = t(numbered("dmu", m));
+      a.dy[i] = t(numbered("dy", m));
+    }
+    run(ex, a);
+  };
+  return c;
+}
+
+GradientCase gradient_case(const Sizes& s) {
+  GradientCase g{.forward = forward_case(s), .backward = backward_case(s), .seeds = {}, .gradients = {}};
+  g.seeds = {{"state_out", "dstate_out"}};
+  g.gradients = {{"x", "dx"}, {"state_in", "dstate_in"}};
+  for (int m = 0; m < s.n; ++m) {
+    g.seeds[numbered("y", m)] = numbered("dy", m);
+    g.gradients[numbered("mu", m)] = numbered("dmu", m);
+  }
+  return g;
+}
+
+TEST(TokenShift, GradientsAreFiniteDifferences) {
+  for (const Sizes& s : {Sizes{1, 1, 1, 1}, {2, 7, 65, 6}, {3, 16, 8, 2}, {2, 17, 33, 3}, {1, 100, 7, 6}, {5, 1, 65, 1}}) {
+    expect_gradients(gradient_case(s));
+  }
+}
+
+TEST(TokenShift, WithoutStates) {
+  const Sizes s{2, 5, 33, 2};
+  GradientCase g = gradient_case(s);
+  g.forward = g.forward.without("state_in").without("state_out");
+  g.backward = g.backward.without("state_in").without("dstate_in").without("dstate_out");
+  g.seeds.erase("state_out");
+  g.gradients.erase("state_in");
+  expect_gradients(g);
+  const OpCase frozen = backward_case(s).without("dmu0").without("dmu1");
+  EXPECT_EQ(run_case(frozen, DType::f32).at("dx"), run_case(backward_case(s), DType::f32).at("dx"));
+}
+
+TEST(TokenShift, SegmentsGiveTheWholeSequence) {
+  const Sizes whole{1, 9, 5, 1}, part{1, 4, 5, 1};
+  const std::vector<double> y = run_case(forward_case(whole), DType::f64).at("y0");
+  OpCase second = forward_case({1, 5, 5, 1});
+  const std::vector<double> x = forward_case(whole).slot("x").values;
+  second.slot("x").values.assign(x.begin() + 20, x.end());
+  OpCase first = forward_case(part);
+  first.slot("x").values.assign(x.begin(), x.begin() + 20);
+  second.slot("state_in").values = run_case(first, DType::f64).at("state_out");
+  EXPECT_EQ(run_case(second, DType::f64).at("y0"), std::vector<double>(y.begin() + 20, y.end()));
+}
+
+TEST(TokenShift, OtherTypesAndThreads) {
+  expect_close_to_double(forward_case({2, 17, 65, 6}));
+  expect_close_to_double(backward_case({2, 17, 65, 6}));
+  expect_same_bits_for_threads(forward_case({3, 100, 65, 6}));
+  expect_same_bits_for_threads(backward_case({3, 100, 65, 6}));
+}
+
+TEST(TokenShift, StateInPlace) { expect_alias(forward_case({3, 5, 65, 2}), "state_out", "state_in"); }
+
+}  // namespace
+}  // namespace rk::test

@@ -1,0 +1,163 @@
+#include "kernels/wkv7/op.h"
+
+#include "support/op_case.h"
+
+namespace rk::test {
+namespace {
+
+struct Sizes {
+  int64_t B, T, H, N;
+  Shape x() const { return {B, T, H, N}; }
+  Shape state() const { return {B, H, N, N}; }
+};
+
+// Values of a model's size: |a|, |b| at most about 1 per head.
+OpCase inputs(const Sizes& s) {
+  OpCase c;
+  const int64_t n = s.x().numel();
+  const double unit = 1 / std::sqrt(static_cast<double>(s.N));
+  c.in("r", s.x()).in("w", s.x(), Held::model, random_values("w", n, 2, -1)).in("k", s.x()).in("v", s.x());
+  c.in("a", s.x(), Held::model, random_values("a", n, 0.7 * unit)).in("b", s.x(), Held::model, random_values("b", n, 0.7 * unit));
+  return c;
+}
+
+OpCase forward_case(const Sizes& s) {
+  OpCase c = inputs(s);
+  c.in("state_in", s.state(), Held::sum).out("y", s.x()).out("state_out", s.state(), Held::sum);
+  c.out("saved_states", wkv7_saved_shape(s.B, s.T, s.H, s.N), Held::sum);
+  c.call = [](const Exec& ex, const Tensors& t) {
+    run(ex, Wkv7Forward{.r = t("r"),
+                        .w = t("w"),
+                        .k = t("k"),
+                        .v = t("v"),
+                        .a = t("a"),
+                        .b = t("b"),
+                        .y = t("y"),
+                        .state_in = t("state_in"),
+                        .state_out = t("state_out"),
+                        .saved_states = t("saved_states")});
+  };
+  return c;
+}
+
+OpCase backward_case(const Sizes& s) {
+  OpCase c = inputs(s);
+  c.in("saved_states", wkv7_saved_shape(s.B, s.T, s.H, s.N), Held::sum, run_case(forward_case(s), DType::f64).at("saved_states"));
+  c.in("dy", s.x()).in("dstate_out", s.state(), Held::sum);
+  for (const char* name : {"dr", "dw", "dk", "dv", "da", "db"}) c.out(name, s.x());
+  c.out("dstate_in", s.state(), Held::sum);
+  c.call = [](const Exec& ex, const Tensors& t) {
+    run(ex, Wkv7Backward{.r = t("r"),
+                         .w = t("w"),
+                         .k = t("k"),
+                         .v = t("v"),
+                         .a = t("a"),
+                         .b = t("b"),
+                         .saved_states = t("saved_states"),
+                         .dy = t("dy"),
+                         .dstate_out = t("dstate_out"),
+                         .dr = t("dr"),
+                         .dw = t("dw"),
+                         .dk = t("dk"),
+                         .dv = t("dv"),
+                         .da = t("da"),
+                         .db = t("db"),
+                         .dstate_in = t("dstate_in")});
+  };
+  return c;
+}
+
+GradientCase gradient_case(const Sizes& s) {
+  GradientCase g{.forward = forward_case(s), .backward = backward_case(s), .seeds = {}, .gradients = {}};
+  g.seeds = {{"y", "dy"}, {"state_out", "dstate_out"}};
+  for (const char* name : {"r", "w", "k", "v", "a", "b", "state_in"}) g.gradients[name] = std::string("d") + name;
+  g.gradients.erase("state_in");
+  g.gradients["state_in"] = "dstate_in";
+  return g;
+}
+
+const Sizes kSizes[] = {{1, 1, 1, 8},   {2, 7, 2, 16},  {1, 15, 1, 24}, {2, 16, 1, 64}, {1, 17, 2, 64},
+                        {1, 100, 1, 8}, {1, 33, 1, 72}, {1, 5, 1, 128}, {1, 2, 1, 200}, {1, 1, 1, 256}};
+
+TEST(Wkv7, GradientsAreFiniteDifferences) {
+  for (const Sizes& s : kSizes) expect_gradients(gradient_case(s));
+}
+
+TEST(Wkv7, GradientsWithoutStates) {
+  const Sizes s{2, 17, 1, 16};
+  GradientCase g = gradient_case(s);
+  g.forward = g.forward.without("state_in").without("state_out");
+  OpCase c = g.backward.without("dstate_out").without("dstate_in");
+  c.slot("saved_states").values = run_case(g.forward, DType::f64).at("saved_states");
+  g.backward = c;
+  g.seeds.erase("state_out");
+  g.gradients.erase("state_in");
+  expect_gradients(g);
+}
+
+// The definition, written as plainly as it can be.
+std::vector<double> plain_recurrence(const Sizes& s, OpCase c) {
+  const auto value = [&](const char* name) -> const std::vector<double>& { return c.slot(name).values; };
+  std::vector<double> y(static_cast<size_t>(s.x().numel()));
+  const auto N = static_cast<size_t>(s.N), H = static_cast<size_t>(s.H), T = static_cast<size_t>(s.T);
+  for (size_t bh = 0; bh < static_cast<size_t>(s.B) * H; ++bh) {
+    std::vector<double> S(value("state_in").begin() + static_cast<int64_t>(bh * N * N),
+                          value("state_in").begin() + static_cast<int64_t>((bh + 1) * N * N));
+    for (size_t t = 0; t < T; ++t) {
+      const size_t o = ((bh / H * T + t) * H + bh % H) * N;
+      for (size_t i = 0; i < N; ++i) {
+        double sa = 0;
+        for (size_t j = 0; j < N; ++j) sa += S[i * N + j] * value("a")[o + j];
+        for (size_t j = 0; j < N; ++j) {
+          const double decay = std::exp(-std::exp(-0.5) / (1 + std::exp(-value("w")[o + j])));
+          S[i * N + j] = S[i * N + j] * decay + sa * value("b")[o + j] + value("v")[o + i] * value("k")[o + j];
+          y[o + i] += S[i * N + j] * value("r")[o + j];
+        }
+      }
+    }
+  }
+  return y;
+}
+
+TEST(Wkv7, ForwardIsTheRecurrence) {
+  for (const Sizes& s : kSizes) {
+    const OpCase c = forward_case(s);
+    EXPECT_LE(relative_difference(run_case(c, DType::f64).at("y"), plain_recurrence(s, c)), 1e-13);
+  }
+}
+
+TEST(Wkv7, OtherTypes) {
+  for (const Sizes& s : {Sizes{2, 33, 2, 64}, {1, 20, 1, 24}}) {
+    expect_close_to_double(forward_case(s));
+    expect_close_to_double(backward_case(s));
+  }
+}
+
+TEST(Wkv7, ThreadsDoNotChangeBits) {
+  expect_same_bits_for_threads(forward_case({2, 33, 2, 64}));
+  expect_same_bits_for_threads(backward_case({2, 33, 2, 64}));
+}
+
+TEST(Wkv7, SegmentsGiveTheWholeSequence) {
+  const Sizes whole{1, 20, 1, 16}, part{1, 7, 1, 16}, rest{1, 13, 1, 16};
+  OpCase all = forward_case(whole), first = forward_case(part), second = forward_case(rest);
+  for (const char* name : {"r", "w", "k", "v", "a", "b"}) {
+    const std::vector<double>& x = all.slot(name).values;
+    first.slot(name).values.assign(x.begin(), x.begin() + 7 * 16);
+    second.slot(name).values.assign(x.begin() + 7 * 16, x.end());
+  }
+  second.slot("state_in").values = run_case(first, DType::f64).at("state_out");
+  const Values expected = run_case(all, DType::f64), got = run_case(second, DType::f64);
+  EXPECT_EQ(got.at("state_out"), expected.at("state_out"));
+  EXPECT_EQ(got.at("y"), std::vector<double>(expected.at("y").begin() + 7 * 16, expected.at("y").end()));
+}
+
+TEST(Wkv7, StateInPlace) { expect_alias(forward_case({2, 17, 2, 64}), "state_out", "state_in"); }
+
+TEST(Wkv7, RefusesHeadSizes) {
+  EXPECT_THROW(run_case(forward_case({1, 1, 1, 12}), DType::f32), Error);
+  EXPECT_THROW(run_case(forward_case({1, 1, 1, 264}), DType::f32), Error);
+}
+
+}  // namespace
+}  // namespace rk::test
