@@ -1,0 +1,94 @@
+// rookery train
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/log.h"
+#include "comm/agree.h"
+#include "comm/backends.h"
+#include "launch/mpirun.h"
+#include "launch/run_record.h"
+#include "launch/signals.h"
+#include "launch/subcommands.h"
+#include "launch/terminal.h"
+#include "train/config.h"
+#include "train/trainer.h"
+
+namespace rk {
+namespace {
+
+// The options, agreed by all ranks.
+RunConfig agreed_config(const std::vector<std::string>& words, Comm& comm) {
+  RunConfig config;
+  agree(comm, [&] {
+    config = parse_config(words);
+    if (!under_mpi() && config.num_nodes > 1)
+      fail(cat("--num_nodes ", config.num_nodes, " needs a start by mpirun or srun, which places ranks on the hosts"));
+    validate(config, comm.size());
+    check_files(config);
+  });
+  return config;
+}
+
+// Ranks of one host share its cores; a rank that mpirun bound to some cores has those.
+int threads_of(const RunConfig& config, Comm& comm) {
+  if (config.threads > 0) return config.threads;
+  const int share = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)) / local_size(comm);
+  return std::max(1, std::min(n_cores(), share));
+}
+
+bool wants_bar(const RunConfig& config) {
+  if (config.progress != "auto") return config.progress == "bar";
+  return !under_mpi() && ::isatty(STDOUT_FILENO);  // under mpirun standard output always looks like a terminal
+}
+
+void print_banner(const RunConfig& config, Comm& comm, int threads) {
+  const auto ranks = [](int n) { return cat(n, n == 1 ? " rank" : " ranks"); };
+  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks(comm.size()), " (", local_size(comm), " on this host, ",
+               comm.backend(), "), ", threads, threads == 1 ? " thread" : " threads", " each, ", config.precision, " on the CPU"));
+  log_info(cat("stop and save with: rookery stop ", config.proj_dir, "   or: kill -USR1 ", ::getpid(), under_mpi() ? "" : "   or: Ctrl+C",
+               "   (kill -USR2: save and go on)"));
+  for (const std::string& note : config.notes) log_info(note);
+  log_info("configuration:\n" + config.text);
+}
+
+int train_as_rank(const std::vector<std::string>& words) {
+  const std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
+  const bool leads = comm->rank() == 0;
+  set_log_voice(leads, comm->size() > 1 ? cat("[rank ", comm->rank(), "/", comm->size(), "] ") : "");
+  if (under_mpi()) die_with_parent();
+
+  const RunConfig config = agreed_config(words, *comm);
+  const int threads = threads_of(config, *comm);
+  StopFlags flags;
+  const StopSignals signals(flags, !under_mpi());
+  std::optional<RunRecordFile> record;
+  agree(*comm, [&] {
+    if (leads) record.emplace(config.proj_dir);
+  });
+  if (leads) print_banner(config, *comm, threads);
+  Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm->size()});
+  return static_cast<int>(train(config, *comm, threads, terminal, flags));
+}
+
+}  // namespace
+
+int train_main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (const HelpRequest help = help_request(words); help != HelpRequest::none) {
+    std::fputs(help_text(help).c_str(), stdout);
+    return 0;
+  }
+  if (under_mpi()) return train_as_rank(words);
+  RunConfig config = parse_config(words);
+  if (config.devices <= 1 || config.num_nodes > 1) return train_as_rank(words);
+  validate(config, static_cast<int>(config.devices));
+  check_files(config);
+  std::vector<std::string> command = {"train"};
+  if (config.progress == "auto") command.push_back(::isatty(STDOUT_FILENO) ? "--progress=bar" : "--progress=plain");
+  command.insert(command.end(), words.begin(), words.end());
+  return run_under_mpirun(static_cast<int>(config.devices), command);
+}
+
+}  // namespace rk
