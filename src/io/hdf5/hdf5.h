@@ -50,6 +50,7 @@ class Hdf5Writer {
   // In pieces: create, then write flat ranges of it.
   void create(const std::string& dataset, DType dtype, const std::vector<int64_t>& shape);
   void write_range(const std::string& dataset, int64_t first, int64_t n, const void* data);
+  void close(const std::string& dataset);  // no more of it follows; finish() closes what is open
   void attribute(const std::string& object, const std::string& name, const std::string& text);
   void attribute(const std::string& object, const std::string& name, double number);
   void attribute(const std::string& object, const std::string& name, const std::vector<int64_t>& numbers);

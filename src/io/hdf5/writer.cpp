@@ -136,6 +136,10 @@ void Hdf5Writer::write_range(const std::string& dataset, int64_t first, int64_t 
 void Hdf5Writer::write(const std::string& dataset, DType dtype, const std::vector<int64_t>& shape, const void* data) {
   create(dataset, dtype, shape);
   write_range(dataset, 0, impl_->open.at(dataset).numel, data);
+  close(dataset);
+}
+
+void Hdf5Writer::close(const std::string& dataset) {
   h5::Session session;
   errno = 0;
   impl_->check(impl_->open.at(dataset).set.reset(), cat("dataset ", dataset));

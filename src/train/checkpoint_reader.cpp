@@ -1,0 +1,156 @@
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <list>
+#include <sstream>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "io/convert.h"
+#include "io/hdf5/hdf5.h"
+#include "train/checkpoint.h"
+#include "train/checkpoint_manifest.h"
+
+namespace rk {
+namespace {
+
+constexpr size_t max_open_files = 32;
+
+std::string text_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) fail(cat(path, " is missing or cannot be read: the folder is no complete checkpoint"));
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+// A shard file, its checksums and the chunk that was read last.
+struct Shard {
+  Hdf5Reader file;
+  std::vector<int64_t> checksums, first_checksum;  // the latter by piece
+  size_t chunk_piece = SIZE_MAX;
+  int64_t chunk = -1;
+  std::vector<std::byte> bytes;
+};
+
+}  // namespace
+
+struct CheckpointReader::Impl {
+  std::string folder;
+  Manifest manifest;
+  PieceMap places;
+  std::unordered_map<std::string, int64_t> index;
+  std::list<std::pair<size_t, Shard>> open;  // the one used last in front
+
+  std::string path_of(size_t file) const { return folder + "/" + manifest.files[file].name; }
+
+  void check_files() const {
+    for (size_t f = 0; f < manifest.files.size(); ++f) {
+      struct stat s {};
+      if (stat(path_of(f).c_str(), &s) != 0) fail(cat(path_of(f), " is missing; use an older checkpoint"));
+      if (s.st_size != manifest.files[f].n_bytes)
+        fail(cat(path_of(f), " has ", s.st_size, " bytes, the manifest says ", manifest.files[f].n_bytes, "; use an older checkpoint"));
+    }
+  }
+
+  Shard& shard(size_t file) {
+    for (auto it = open.begin(); it != open.end(); ++it)
+      if (it->first == file) {
+        open.splice(open.begin(), open, it);
+        return it->second;
+      }
+    if (open.size() >= max_open_files) open.pop_back();
+    Shard s{.file = Hdf5Reader(path_of(file))};
+    s.checksums = s.file.read_ints("checksums");
+    int64_t n = 0;
+    for (const ManifestPiece& p : manifest.files[file].pieces) {
+      s.first_checksum.push_back(n);
+      n += chunks_of(p, manifest.parts.at(p.part));
+    }
+    if (n != static_cast<int64_t>(s.checksums.size()))
+      fail(cat(path_of(file), " has ", s.checksums.size(), " checksums, its pieces need ", n));
+    open.emplace_front(file, std::move(s));
+    return open.front().second;
+  }
+
+  // The bytes of one chunk of a piece, checked.
+  const std::vector<std::byte>& chunk(const PiecePlace& place, int64_t chunk) {
+    Shard& s = shard(place.file);
+    if (s.chunk_piece == place.piece && s.chunk == chunk) return s.bytes;
+    const ManifestPiece& p = manifest.files[place.file].pieces[place.piece];
+    const DType dtype = manifest.parts.at(p.part);
+    const std::string dataset = dataset_of(manifest, p);
+    const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
+    const TensorInfo info = s.file.info(dataset);
+    if (info.dtype != dtype || info.numel() != p.n) fail(cat(path_of(place.file), ": dataset ", dataset, " is not what the manifest says"));
+    const int64_t n = std::min(per_chunk, p.n - chunk * per_chunk);
+    s.chunk_piece = SIZE_MAX;
+    s.bytes.resize(static_cast<size_t>(n * element));
+    s.file.read(dataset, chunk * per_chunk, n, dtype, s.bytes.data());
+    const int64_t expected = s.checksums[static_cast<size_t>(s.first_checksum[place.piece] + chunk)];
+    if (std::bit_cast<int64_t>(XXH64(s.bytes.data(), s.bytes.size(), 0)) != expected)
+      fail(cat(path_of(place.file), " is damaged: dataset ", dataset, " has a wrong checksum at elements ", chunk * per_chunk, " to ",
+               chunk * per_chunk + n - 1, "; use an older checkpoint"));
+    s.chunk_piece = place.piece;
+    s.chunk = chunk;
+    return s.bytes;
+  }
+
+  // Elements [first, first + n) of one piece, counted from its start.
+  void read_piece(const PiecePlace& place, int64_t first, int64_t n, DType as, std::byte* out) {
+    const DType dtype = manifest.parts.at(manifest.files[place.file].pieces[place.piece].part);
+    const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
+    while (n > 0) {
+      const int64_t at = first % per_chunk, take = std::min(n, per_chunk - at);
+      const std::vector<std::byte>& bytes = chunk(place, first / per_chunk);
+      convert_elements(dtype, bytes.data() + at * element, as, out, take);
+      out += static_cast<size_t>(take) * size_of(as);
+      first += take;
+      n -= take;
+    }
+  }
+
+  const std::vector<PiecePlace>* find(const std::string& tensor, const std::string& part) const {
+    const auto it = index.find(tensor);
+    if (it == index.end()) return nullptr;
+    const auto place = places.find({it->second, part});
+    return place == places.end() ? nullptr : &place->second;
+  }
+};
+
+CheckpointReader::CheckpointReader(const std::string& folder) : impl_(std::make_unique<Impl>()) {
+  const std::string path = folder + "/manifest.json";
+  impl_->folder = folder;
+  impl_->manifest = manifest_from_text(text_of(path), path);
+  impl_->check_files();
+  impl_->places = place_pieces(impl_->manifest, path);
+  for (size_t i = 0; i < impl_->manifest.tensors.size(); ++i) impl_->index[impl_->manifest.tensors[i].name] = static_cast<int64_t>(i);
+}
+CheckpointReader::~CheckpointReader() = default;
+
+const CheckpointState& CheckpointReader::state() const { return impl_->manifest.state; }
+const std::vector<TensorShape>& CheckpointReader::tensors() const { return impl_->manifest.tensors; }
+bool CheckpointReader::has(const std::string& tensor, const std::string& part) const { return impl_->find(tensor, part) != nullptr; }
+
+void CheckpointReader::read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination) {
+  require(as == DType::f32 || as == DType::f64, "a checkpoint is read as f32 or f64");
+  if (n == 0) return;
+  const std::vector<PiecePlace>* places = impl_->find(tensor, part);
+  if (!places) fail(cat(impl_->folder, " has no ", part, " of tensor ", tensor));
+  const auto piece_at = [&](const PiecePlace& p) -> const ManifestPiece& { return impl_->manifest.files[p.file].pieces[p.piece]; };
+  const ManifestPiece& last = piece_at(places->back());
+  if (offset < 0 || n < 0 || offset > last.offset + last.n - n)
+    fail(cat(impl_->folder, ": elements ", offset, " to ", offset + n - 1, " of ", tensor, " were asked for, it has ",
+             last.offset + last.n));
+  auto* out = static_cast<std::byte*>(destination);
+  for (const PiecePlace& place : *places) {
+    const ManifestPiece& p = piece_at(place);
+    const int64_t begin = std::max(offset, p.offset), end = std::min(offset + n, p.offset + p.n);
+    if (begin < end) impl_->read_piece(place, begin - p.offset, end - begin, as, out + static_cast<size_t>(begin - offset) * size_of(as));
+  }
+}
+
+}  // namespace rk
