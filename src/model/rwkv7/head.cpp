@@ -45,6 +45,7 @@ void Head::forward(const Exec& ex, const UnitForward& a) const {
   chunk.stats = take_norm_stats(*ex.scratch, dtype_, rows);
   chunk.logits = ex.scratch->take(acc, {rows, V_});
   chunk.dlogits = dtype_ == acc || !a.saved ? chunk.logits : ex.scratch->take(dtype_, {rows, V_});
+  if (!a.seg.targets && !a.seg.logits && !ex.dry()) return;  // a prompt: only its state is wanted
   for (int64_t first = 0; first < R; first += rows) {
     const int64_t n = std::min(rows, R - first);
     const Chunk now{chunk.normed.rows(0, n),
