@@ -116,7 +116,8 @@ void run_tokenize(const TokenizeOptions& o) {
   args.progress = [&progress](int64_t bytes_done) { progress.show(bytes_done); };
   if (o.tokenizer != "char") {
     args.tokenizer = tokenizer_of(o);
-    return report(o, *args.tokenizer, tokenize(args), progress.seconds());
+    const TokenizeReport done = tokenize(args);
+    return report(o, *args.tokenizer, done, progress.seconds());
   }
   if (!o.vocab.empty()) fail(cat("--vocab ", o.vocab, ": for a vocabulary of characters give --tokenizer char:", o.vocab));
   if (!o.special_tokens.empty()) fail("--special_tokens does not go with --tokenizer char, whose vocabulary is the characters of the text");

@@ -39,7 +39,7 @@ inline void store(A* p, V v) {
 }
 template <class V, class A>
 inline V splat(A x) {
-  return V{} + x;
+  return x - V{};  // not V{} + x, which would have to turn -0 into 0
 }
 
 namespace detail {

@@ -77,7 +77,6 @@ void put_number(size_t value) {
 
 [[noreturn]] void report_and_leave(const MappedRange& range, size_t offset) {
   const char* path = range.path;
-  put("error: ");
   put(path);
   put(": cannot be read at byte offset ");
   put_number(offset);

@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/error.h"
 #include "data/byte_trie.h"
@@ -114,6 +113,10 @@ std::vector<VocabEntry> parse_world_vocab(std::string_view text, const std::stri
   std::vector<VocabEntry> entries;
   std::unordered_map<int32_t, size_t> line_of_id;
   std::unordered_map<std::string, size_t> line_of_bytes;
+  const size_t about_lines = text.size() / 16;
+  entries.reserve(about_lines);
+  line_of_id.reserve(about_lines);
+  line_of_bytes.reserve(about_lines);
   for (size_t number = 1; !text.empty(); ++number) {
     const size_t end = text.find('\n');
     std::string_view content = text.substr(0, end);

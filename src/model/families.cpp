@@ -30,7 +30,8 @@ const Family& family_of_file(const std::vector<TensorInfo>& tensors, const std::
   for (TensorInfo& t : plain) t.name = plain_name(t.name);
   for (const Family& f : families())
     if (f.matches(plain)) return f;
-  fail(cat(path, ": its tensors are of no known architecture (known are: ", known(), "); give a file of one of these, in upstream's names"));
+  fail(
+      cat(path, ": its tensors are of no known architecture (known are: ", known(), "); give a file of one of these, in upstream's names"));
 }
 
 std::string plain_name(const std::string& name) {

@@ -29,13 +29,20 @@ class Norm {
   Norm() = default;
   Norm(Param& weight, Param& bias) : weight_(&weight), bias_(&bias) {}
   void forward(const Exec& ex, const NormForward& a) const {
-    run(ex, LayerNormForward{.x = a.x, .weight = value(ex, *weight_), .bias = value(ex, *bias_), .y = a.y, .mean = a.stats.mean,
-                             .rstd = a.stats.rstd});
+    run(ex, LayerNormForward{
+                .x = a.x, .weight = value(ex, *weight_), .bias = value(ex, *bias_), .y = a.y, .mean = a.stats.mean, .rstd = a.stats.rstd});
   }
   void backward(const Exec& ex, const NormBackward& a) const {
     const ArenaScope scope(*ex.scratch);
-    run(ex, LayerNormBackward{.x = a.x, .weight = value(ex, *weight_), .mean = a.stats.mean, .rstd = a.stats.rstd, .dy = a.dy, .dx = a.dx,
-                              .dweight = grad(ex, *weight_), .dbias = grad(ex, *bias_), .add_dx = a.add_dx});
+    run(ex, LayerNormBackward{.x = a.x,
+                              .weight = value(ex, *weight_),
+                              .mean = a.stats.mean,
+                              .rstd = a.stats.rstd,
+                              .dy = a.dy,
+                              .dx = a.dx,
+                              .dweight = grad(ex, *weight_),
+                              .dbias = grad(ex, *bias_),
+                              .add_dx = a.add_dx});
   }
 
  private:

@@ -13,18 +13,18 @@ namespace {
 std::vector<TensorInfo> tensors_of(const Start& start) {
   std::vector<TensorInfo> infos;
   if (start.kind == Start::Kind::weights) infos = open_tensor_file(start.path)->tensors();
-  if (start.kind == Start::Kind::checkpoint)
-    for (const TensorShape& t : CheckpointReader(start.path).tensors()) {
+  if (start.kind == Start::Kind::checkpoint) {
+    const CheckpointReader reader(start.path);
+    for (const TensorShape& t : reader.tensors()) {
       TensorInfo info;
       info.name = t.name;
       info.shape = t.shape;
       infos.push_back(std::move(info));
     }
+  }
   for (TensorInfo& info : infos) info.name = plain_name(info.name);
   return infos;
 }
-
-uint64_t seed_of(const RunConfig& config) { return config.random_seed < 0 ? 42 : static_cast<uint64_t>(config.random_seed); }
 
 // The fresh values of one parameter as a file of the model's dtype would hold them.
 std::vector<double> rounded_fresh_values(const Model& model, const Param& p, const RunConfig& config) {
@@ -56,7 +56,9 @@ int64_t vocabulary_of(const Binidx& data) {
   return largest + 1;
 }
 
-std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const Binidx* data) {
+uint64_t seed_of(const RunConfig& config) { return config.random_seed < 0 ? 42 : static_cast<uint64_t>(config.random_seed); }
+
+ModelSpec given_spec(const RunConfig& config) {
   ModelSpec given;
   given.arch = config.arch;
   given.n_layer = config.n_layer;
@@ -71,6 +73,11 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
   given.gate_lora = config.gate_lora;
   given.head_chunk = config.head_chunk;
   given.dtype = model_dtype(config);
+  return given;
+}
+
+std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const Binidx* data) {
+  ModelSpec given = given_spec(config);
   const auto tensors = tensors_of(start);
   if (start.kind == Start::Kind::fresh) {
     if (given.vocab_size == 0) {

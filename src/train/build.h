@@ -13,6 +13,8 @@
 namespace rk {
 
 DType model_dtype(const RunConfig& config);
+ModelSpec given_spec(const RunConfig& config);  // the sizes that the flags give; 0 where they do not
+uint64_t seed_of(const RunConfig& config);      // of fresh weights
 
 // The model's sizes: of the file that `start` names, or of the flags and the reference's rules; contradictions are refused.
 // data: for the vocabulary size where nothing else says it.

@@ -19,11 +19,15 @@ constexpr const char* format_name = "rookery-checkpoint";
 // Bytes that are no UTF-8 (in a path of the configuration) become U+FFFD.
 std::string dump(const json& j, int indent = -1) { return j.dump(indent, ' ', false, json::error_handler_t::replace); }
 
+std::string hash(const void* data, size_t n_bytes) {
+  char hex[17];
+  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(XXH64(data, n_bytes, 0)));
+  return hex;
+}
+
 std::string checksum_of(const json& j) {
   const std::string text = dump(j);
-  char hex[17];
-  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(XXH64(text.data(), text.size(), 0)));
-  return hex;
+  return hash(text.data(), text.size());
 }
 
 // JSON has no infinities and NaN.
@@ -63,13 +67,14 @@ CheckpointState state_from(const json& j) {
 json to_json(const ManifestFile& f) {
   json pieces = json::array();
   for (const ManifestPiece& p : f.pieces) pieces.push_back({p.tensor, p.part, p.offset, p.n});
-  return {{"name", f.name}, {"bytes", f.n_bytes}, {"pieces", pieces}};
+  return {{"name", f.name}, {"bytes", f.n_bytes}, {"checksum", f.checksum}, {"pieces", pieces}};
 }
 
 ManifestFile file_from(const json& j) {
   ManifestFile f;
   j.at("name").get_to(f.name);
   j.at("bytes").get_to(f.n_bytes);
+  j.at("checksum").get_to(f.checksum);
   for (const json& p : j.at("pieces")) {
     if (p.size() != 4) fail("a piece has four values");
     f.pieces.push_back({p[0].get<int64_t>(), p[1].get<std::string>(), p[2].get<int64_t>(), p[3].get<int64_t>()});
@@ -194,6 +199,8 @@ int64_t numel(const TensorShape& t) {
 std::string dataset_of(const Manifest& m, const ManifestPiece& p) {
   return cat(p.part, "/", m.tensors[static_cast<size_t>(p.tensor)].name, "@", p.offset);
 }
+
+std::string hash_of(const std::vector<int64_t>& checksums) { return hash(checksums.data(), checksums.size() * sizeof(int64_t)); }
 
 int64_t chunks_of(const ManifestPiece& p, DType dtype) {
   const int64_t per_chunk = checkpoint_chunk_bytes / static_cast<int64_t>(size_of(dtype));

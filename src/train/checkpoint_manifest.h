@@ -22,6 +22,7 @@ struct ManifestPiece {
 struct ManifestFile {
   std::string name;
   int64_t n_bytes = 0;
+  std::string checksum;  // of its checksums
   std::vector<ManifestPiece> pieces;  // their checksums follow each other in this order
 };
 
@@ -50,6 +51,7 @@ PieceMap place_pieces(const Manifest& m, const std::string& path);
 int64_t numel(const TensorShape& t);
 // "master/blocks.0.att.x_r@4096"
 std::string dataset_of(const Manifest& m, const ManifestPiece& p);
+std::string hash_of(const std::vector<int64_t>& checksums);
 int64_t chunks_of(const ManifestPiece& p, DType dtype);
 
 }  // namespace rk

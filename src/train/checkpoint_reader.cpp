@@ -29,6 +29,7 @@ std::string text_of(const std::string& path) {
 
 // A shard file, its checksums and the chunk that was read last.
 struct Shard {
+  explicit Shard(const std::string& path) : file(path) {}
   Hdf5Reader file;
   std::vector<int64_t> checksums, first_checksum;  // the latter by piece
   size_t chunk_piece = SIZE_MAX;
@@ -63,15 +64,16 @@ struct CheckpointReader::Impl {
         return it->second;
       }
     if (open.size() >= max_open_files) open.pop_back();
-    Shard s{.file = Hdf5Reader(path_of(file))};
+    Shard s(path_of(file));
     s.checksums = s.file.read_ints("checksums");
+    if (hash_of(s.checksums) != manifest.files[file].checksum)
+      fail(cat(path_of(file), " is damaged or of another checkpoint: its checksums are not those of the manifest; use an older checkpoint"));
     int64_t n = 0;
     for (const ManifestPiece& p : manifest.files[file].pieces) {
       s.first_checksum.push_back(n);
       n += chunks_of(p, manifest.parts.at(p.part));
     }
-    if (n != static_cast<int64_t>(s.checksums.size()))
-      fail(cat(path_of(file), " has ", s.checksums.size(), " checksums, its pieces need ", n));
+    require(n == static_cast<int64_t>(s.checksums.size()), "a shard has one checksum a chunk");
     open.emplace_front(file, std::move(s));
     return open.front().second;
   }

@@ -97,6 +97,7 @@ void ShardWriter::write_file(const Manifest& m) {
   }
   out.write("checksums", DType::i64, {static_cast<int64_t>(checksums.size())}, checksums.data());
   out.attribute("checksums", "method", "xxhash64, seed 0, of each 4 MiB of each dataset, in the manifest's order of pieces");
+  file_.checksum = hash_of(checksums);
   out.finish();
 }
 

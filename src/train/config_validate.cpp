@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/families.h"
 #include "train/config.h"
 #include "train/config_option.h"
 
@@ -74,6 +75,7 @@ void check_data(RunConfig& c) {
 }
 
 void check_model(const RunConfig& c) {
+  family_of(c.arch);  // refuses an unknown one
   const bool fresh = c.load_model.empty();
   if (c.dim_att != 0 && c.n_embd != 0 && c.dim_att != c.n_embd)
     fail(cat("--dim_att ", c.dim_att, " must be --n_embd ", c.n_embd, " or 0 for ", c.arch));

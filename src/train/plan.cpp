@@ -69,10 +69,12 @@ void mark_grads(Plan& plan, const PlanRequest& r) {
     v.writes_grads = v.phase == Phase::backward || (v.unit == head && v.keep == Keep::all);
     if (v.writes_grads) last[v.unit] = i;
   }
-  for (size_t i = 0; i < plan.size() && r.reduce_each_micro; ++i) {
-    const bool run_ends = i + 1 == plan.size() || plan[i + 1].unit != plan[i].unit || plan[i + 1].micro != plan[i].micro;
-    plan[i].grads_ready = plan[i].writes_grads && run_ends;
-  }
+  const auto goes_on = [&](size_t i) {
+    return i + 1 < plan.size() && plan[i + 1].unit == plan[i].unit && plan[i + 1].micro == plan[i].micro &&
+           (plan[i + 1].writes_grads || plan[i + 1].phase == Phase::recompute);
+  };
+  if (r.reduce_each_micro)
+    for (size_t i = 0; i < plan.size(); ++i) plan[i].grads_ready = plan[i].writes_grads && !goes_on(i);
   for (auto [unit, i] : last) plan[i].grads_ready = plan[i].last = true;
 }
 

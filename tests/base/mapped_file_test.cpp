@@ -85,7 +85,7 @@ TEST_F(MappedFileDeathTest, ATruncatedFileIsOneSentenceAndExitCode2) {
         volatile char sum = 0;
         for (size_t i = 0; i < file.size(); ++i) sum = sum + static_cast<char>(file.bytes()[i]);
       },
-      testing::ExitedWithCode(2), "^error: .*/shrinking: cannot be read at byte offset 12288 of 100000: .*");
+      testing::ExitedWithCode(2), "^.*/shrinking: cannot be read at byte offset 12288 of 100000: .*");
 }
 
 TEST_F(MappedFileDeathTest, OtherBusErrorsEndAsBefore) {

@@ -27,6 +27,7 @@ class InitCase {
   void uniform(const Param& p, const std::vector<double>& values, const std::string& rule);
   void orthogonal(const Param& p, const std::vector<double>& values, const json& tensor);
   void widths();
+  void multiply(const Gemm& g);
 
   const Case& case_;
   Check& check_;
@@ -36,9 +37,9 @@ class InitCase {
 };
 
 void refuse_unknown_options(const json& c, Check& check) {
-  static const std::set<std::string> known{"n_layer",   "n_embd",   "vocab_size",   "head_size", "seed",           "n_params",
-                                           "tensors",   "files",    "tensor_order", "tolerance", "lora_dims_by_n_embd", "source",
-                                           "informative", "upstream_stdout"};
+  static const std::set<std::string> known{
+      "n_layer", "n_embd",       "vocab_size", "head_size",           "seed",   "n_params",    "tensors",
+      "files",   "tensor_order", "tolerance",  "lora_dims_by_n_embd", "source", "informative", "upstream_stdout"};
   for (const auto& [key, value] : c.items())
     if (!value.is_string() && !known.contains(key)) check.fail("unknown option " + key);
   if (c.value("model", "x070") != "x070") check.fail("unknown model");
@@ -102,7 +103,8 @@ void InitCase::exact(const Param& p, const std::vector<double>& values) {
 // All values inside the range, mean and deviation near those of the distribution.
 void InitCase::uniform(const Param& p, const std::vector<double>& values, const std::string& rule) {
   double low = 0, high = 0;
-  if (std::sscanf(rule.c_str(), "uniform(%lf, %lf)", &low, &high) != 2 || low != -high) return check_.fail(p.name + ": unknown rule " + rule);
+  if (std::sscanf(rule.c_str(), "uniform(%lf, %lf)", &low, &high) != 2 || low != -high)
+    return check_.fail(p.name + ": unknown rule " + rule);
   double sum = 0, squares = 0, largest = 0;
   for (double x : values) {
     sum += x;
@@ -128,7 +130,7 @@ void InitCase::orthogonal(const Param& p, const std::vector<double>& values, con
     c.data = gram.data();
     c.shape = {n, n};
     a.dtype = c.dtype = DType::f64;
-    rk::run(Exec{.pool = &pool_}, Gemm{.a = a, .b = a, .c = c, .trans_a = !rows, .trans_b = rows});
+    multiply(Gemm{.a = a, .b = a, .c = c, .trans_a = !rows, .trans_b = rows});
     double worst = 0;
     for (int64_t i = 0; i < n * n; ++i) worst = std::max(worst, std::abs(gram[static_cast<size_t>(i)] / square - (i / n == i % n)));
     return worst;
@@ -139,8 +141,16 @@ void InitCase::orthogonal(const Param& p, const std::vector<double>& values, con
   check_.at_most(p.name + " in bf16", distance(rounded), limits_.at("orthogonal_bf16_rel_to_gain2"));
 }
 
+void InitCase::multiply(const Gemm& g) {
+  Arena measured;
+  rk::run(Exec{.pool = &pool_, .scratch = &measured}, g);
+  Arena scratch(Buffer(Device::cpu, measured.peak()));
+  rk::run(Exec{.pool = &pool_, .scratch = &scratch}, g);
+}
+
 void InitCase::widths() {
-  for (const auto& [n_embd, widths] : case_.json.value("lora_dims_by_n_embd", json::object()).items()) {
+  const json table = case_.json.value("lora_dims_by_n_embd", json::object());
+  for (const auto& [n_embd, widths] : table.items()) {
     ModelSpec given;
     given.n_embd = std::stoll(n_embd);
     given.vocab_size = 1;

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "io/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace rk {
 namespace {

@@ -21,9 +21,7 @@ Param matrix(int64_t rows, int64_t cols, InitKind kind, double value) {
 // max |G - gain^2 I| / gain^2, G the products of the shorter side's vectors.
 double distance_from_orthogonal(const Param& p, const std::vector<double>& w) {
   const int64_t rows = p.shape[0], cols = p.shape[1], n = std::min(rows, cols), length = std::max(rows, cols);
-  const auto at = [&](int64_t vector, int64_t i) {
-    return w[static_cast<size_t>(rows >= cols ? i * cols + vector : vector * cols + i)];
-  };
+  const auto at = [&](int64_t vector, int64_t i) { return w[static_cast<size_t>(rows >= cols ? i * cols + vector : vector * cols + i)]; };
   const double square = p.init.value * p.init.value;
   double worst = 0;
   for (int64_t a = 0; a < n; ++a)
@@ -36,7 +34,7 @@ double distance_from_orthogonal(const Param& p, const std::vector<double>& w) {
 }
 
 TEST(FreshValues, OrthogonalOfManyShapes) {
-  const std::pair<int64_t, int64_t> shapes[] = {{1, 1},   {1, 7},     {7, 1},     {8, 8},     {16, 32},   {32, 16},
+  const std::pair<int64_t, int64_t> shapes[] = {{1, 1},   {1, 7},     {7, 1},     {8, 8},     {16, 32},    {32, 16},
                                                 {127, 3}, {129, 129}, {257, 130}, {256, 256}, {1024, 256}, {100, 300}};
   for (const auto& [rows, cols] : shapes)
     for (double gain : {0.1, 1.0, 2.5}) {

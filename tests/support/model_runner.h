@@ -30,17 +30,17 @@ struct RunInput {
   double l2_factor = 0;                  // L2Wrap: factor / (B T)
   bool truncated = false, grad_cp = false;
   PlanOrder order = PlanOrder::layer;
-  Values initial_state, dfinal_state;    // missing entries are zero; empty maps are not handed over at all
+  Values initial_state, dfinal_state;  // missing entries are zero; empty maps are not handed over at all
   bool want_dinitial = false;
 };
 
 struct RunOutput {
-  double loss = 0;                               // weighted mean
-  std::vector<double> logits, row_loss;          // [B,T,V], [B,T]
+  double loss = 0;                       // weighted mean
+  std::vector<double> logits, row_loss;  // [B,T,V], [B,T]
   Values grads, final_state, dinitial_state;
-  size_t kept_peak = 0, scratch_peak = 0;        // of the real run
+  size_t kept_peak = 0, scratch_peak = 0;          // of the real run
   size_t kept_capacity = 0, scratch_capacity = 0;  // as the dry run asked for
-  bool rewound = false;                          // both arenas ended where they began
+  bool rewound = false;                            // both arenas ended where they began
 };
 
 class ModelRunner {
@@ -65,13 +65,11 @@ class ModelRunner {
   RunOutput forward(const RunInput& in) { return run(in, plan_forward(n_units(), n_segments(in)), false); }
   // And all gradients.
   RunOutput train(const RunInput& in) {
-    return run(in,
-               plan_step({.n_units = n_units(),
-                          .n_segments = n_segments(in),
-                          .order = in.order,
-                          .grad_cp = in.grad_cp,
-                          .truncated = in.truncated}),
-               true);
+    return run(
+        in,
+        plan_step(
+            {.n_units = n_units(), .n_segments = n_segments(in), .order = in.order, .grad_cp = in.grad_cp, .truncated = in.truncated}),
+        true);
   }
 
  private:

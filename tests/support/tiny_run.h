@@ -8,7 +8,7 @@
 #include "base/rng.h"
 #include "comm/backends.h"
 #include "data/binidx_writer.h"
-#include "io/temporary_folder.h"
+#include "support/temporary_folder.h"
 #include "io/tensor_file.h"
 #include "train/trainer.h"
 

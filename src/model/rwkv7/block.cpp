@@ -17,7 +17,12 @@ Tensor part(std::span<const Tensor> states, State which) { return states.empty()
 }  // namespace
 
 Block::Block(const BlockParams& p, const ModelSpec& spec, int64_t layer)
-    : Unit(cat("blocks.", layer)), att_(p.att, spec, layer == 0), ffn_(p.ffn, spec), C_(spec.n_embd), N_(spec.head_size), dtype_(spec.dtype) {}
+    : Unit(cat("blocks.", layer)),
+      att_(p.att, spec, layer == 0),
+      ffn_(p.ffn, spec),
+      C_(spec.n_embd),
+      N_(spec.head_size),
+      dtype_(spec.dtype) {}
 
 std::vector<StateSpec> Block::state_specs(int64_t B) const {
   return {{"att_shift", {B, C_}, dtype_}, {"wkv", {B, C_ / N_, N_, N_}, acc_dtype(dtype_)}, {"ffn_shift", {B, C_}, dtype_}};

@@ -18,8 +18,12 @@ ChannelMix::Input ChannelMix::mix(const Exec& ex, const Shape& shape, Tensor x, 
   in.mixed = ex.scratch->take(dtype_, x.shape);
   in.stats = take_norm_stats(*ex.scratch, dtype_, x.shape[0]);
   ln2_.forward(ex, {.x = x, .y = in.normed, .stats = in.stats});
-  run(ex, TokenShiftForward{.x = in.normed.view(shape), .state_in = shift_in, .state_out = shift_out, .n = 1,
-                            .mu = {value(ex, *p_.x_k)}, .y = {in.mixed.view(shape)}});
+  run(ex, TokenShiftForward{.x = in.normed.view(shape),
+                            .state_in = shift_in,
+                            .state_out = shift_out,
+                            .n = 1,
+                            .mu = {value(ex, *p_.x_k)},
+                            .y = {in.mixed.view(shape)}});
   return in;
 }
 
@@ -40,8 +44,14 @@ void ChannelMix::backward(const Exec& ex, const ChannelMixBackward& a) const {
   run(ex, ActivationBackward{.f = Activation::relu2, .y = a.hidden, .dy = dhidden, .dx = dhidden});
   key_.backward(ex, {.x = in.mixed, .dy = dhidden, .dx = dmixed});
   const Tensor dnormed = in.mixed;  // needed no longer
-  run(ex, TokenShiftBackward{.x = in.normed.view(shape), .state_in = a.shift_in, .dx = dnormed.view(shape), .dstate_out = a.dshift_out,
-                             .dstate_in = a.dshift_in, .n = 1, .mu = {value(ex, *p_.x_k)}, .dmu = {grad(ex, *p_.x_k)},
+  run(ex, TokenShiftBackward{.x = in.normed.view(shape),
+                             .state_in = a.shift_in,
+                             .dx = dnormed.view(shape),
+                             .dstate_out = a.dshift_out,
+                             .dstate_in = a.dshift_in,
+                             .n = 1,
+                             .mu = {value(ex, *p_.x_k)},
+                             .dmu = {grad(ex, *p_.x_k)},
                              .dy = {dmixed.view(shape)}});
   ln2_.backward(ex, {.x = a.x, .stats = in.stats, .dy = dnormed, .dx = a.dx, .add_dx = true});
 }

@@ -10,8 +10,11 @@ namespace {
 
 constexpr int64_t kChunkBytes = 32 << 20;  // of logits, where the user does not say
 
-// A chunk's part of a [B,T] tensor that may be null.
-Tensor part(const Tensor& t, int64_t first, int64_t n) { return t ? t.slice(first, n) : Tensor{}; }
+// A tensor without a shape was not handed over; in a dry run those that were have shapes but no data.
+bool given(const Tensor& t) { return t.shape.rank > 0; }
+
+// A chunk's part of a [B,T] tensor.
+Tensor part(const Tensor& t, int64_t first, int64_t n) { return given(t) ? t.slice(first, n) : Tensor{}; }
 
 struct HeadSaved {
   Tensor dx;  // the gradient is formed in forward, while the logits are at hand
@@ -34,7 +37,7 @@ void Head::forward(const Exec& ex, const UnitForward& a) const {
   const ArenaScope scope(*ex.scratch);
   const int64_t R = a.seg.B * a.seg.T, rows = std::min(chunk_, R);
   const DType acc = acc_dtype(dtype_);
-  require(!a.saved || a.seg.targets || ex.dry(), "training has targets");
+  require(!a.saved || given(a.seg.targets), "training has targets");
   Tensor dx;
   if (a.saved) dx = a.saved->emplace<HeadSaved>().dx = ex.kept->take(dtype_, {R, C_});
   Chunk chunk;
@@ -42,6 +45,7 @@ void Head::forward(const Exec& ex, const UnitForward& a) const {
   chunk.stats = take_norm_stats(*ex.scratch, dtype_, rows);
   chunk.logits = ex.scratch->take(acc, {rows, V_});
   chunk.dlogits = dtype_ == acc || !a.saved ? chunk.logits : ex.scratch->take(dtype_, {rows, V_});
+  if (!a.seg.targets && !a.seg.logits && !ex.dry()) return;  // a prompt: only its state is wanted
   for (int64_t first = 0; first < R; first += rows) {
     const int64_t n = std::min(rows, R - first);
     const Chunk now{chunk.normed.rows(0, n),
@@ -57,10 +61,10 @@ void Head::forward_chunk(const Exec& ex, const UnitForward& a, int64_t first, co
   const Tensor x = a.in.x.view({a.seg.B * a.seg.T, C_}).rows(first, n);
   ln_out_.forward(ex, {.x = x, .y = c.normed, .stats = c.stats});
   head_.forward(ex, {.x = c.normed, .y = c.logits});
-  if (a.seg.logits) run(ex, Cast{.x = c.logits, .y = a.seg.logits.view({a.seg.B * a.seg.T, V_}).rows(first, n)});
-  if (!a.seg.targets && !ex.dry()) return;
+  if (given(a.seg.logits)) run(ex, Cast{.x = c.logits, .y = a.seg.logits.view({a.seg.B * a.seg.T, V_}).rows(first, n)});
+  if (!given(a.seg.targets)) return;
   run(ex, CrossEntropy{.logits = c.logits,
-                       .targets = a.seg.targets.view({a.seg.B * a.seg.T}).slice(first, n),
+                       .targets = part(a.seg.targets, first, n),
                        .weights = part(a.seg.weights, first, n),
                        .scale = a.seg.scale,
                        .l2_scale = a.seg.l2_scale,

@@ -63,8 +63,6 @@ InitRule LayerInit::k_k() const {
   return formula_init([c = C](int64_t i) { return 0.71 - 0.1 * (ramp(i, c) - 0.5); });
 }
 
-InitRule LayerInit::ln_x_weight() const {
-  return constant_init(std::pow(static_cast<double>(1 + l) / static_cast<double>(L), 0.7));
-}
+InitRule LayerInit::ln_x_weight() const { return constant_init(std::pow(static_cast<double>(1 + l) / static_cast<double>(L), 0.7)); }
 
 }  // namespace rk::rwkv7

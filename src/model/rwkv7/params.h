@@ -60,7 +60,7 @@ struct LayerInit {
   InitRule ln_x_weight() const;
 
  private:
-  double from_first() const;                                             // 0 at the first layer, 1 at the last
+  double from_first() const;                                                              // 0 at the first layer, 1 at the last
   double to_last() const { return 1 - static_cast<double>(l) / static_cast<double>(L); }  // 1 at the first layer
 };
 InitRule constant_init(double value);

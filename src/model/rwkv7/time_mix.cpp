@@ -55,7 +55,8 @@ TimeMix::Inputs TimeMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tenso
   in.normed = take_rows(*ex.scratch, R);
   in.stats = take_norm_stats(*ex.scratch, dtype_, R);
   ln1_.forward(ex, {.x = x, .y = in.normed, .stats = in.stats});
-  TokenShiftForward shift{.x = in.normed.view(shape), .state_in = shift_in, .state_out = shift_out, .n = kMixes, .mu = mix_weights(ex), .y = {}};
+  TokenShiftForward shift{
+      .x = in.normed.view(shape), .state_in = shift_in, .state_out = shift_out, .n = kMixes, .mu = mix_weights(ex), .y = {}};
   for (size_t m = 0; m < kMixes; ++m) {
     in.x[m] = take_rows(*ex.scratch, R);
     shift.y[m] = in.x[m].view(shape);
@@ -79,9 +80,23 @@ TimeMix::Operands TimeMix::prepare(const Exec& ex, const TimeMixSaved& s, const 
   Operands o;
   for (Tensor* t : {&o.w, &o.k, &o.a, &o.b}) *t = take_rows(*ex.scratch, R);
   o.v = first_ ? s.v0 : take_rows(*ex.scratch, R);
-  Rwkv7PrepareForward f{.N = N_, .k0 = s.k0, .w_lora = s.w_lora, .a_lora = s.a_lora, .v0_in = s.v0, .v_lora = {}, .v_first = {},
-                        .w0 = value(ex, *p_.w0), .a0 = value(ex, *p_.a0), .v0 = {}, .k_k = value(ex, *p_.k_k), .k_a = value(ex, *p_.k_a),
-                        .w = o.w, .k = o.k, .a = o.a, .b = o.b, .v = {}};
+  Rwkv7PrepareForward f{.N = N_,
+                        .k0 = s.k0,
+                        .w_lora = s.w_lora,
+                        .a_lora = s.a_lora,
+                        .v0_in = s.v0,
+                        .v_lora = {},
+                        .v_first = {},
+                        .w0 = value(ex, *p_.w0),
+                        .a0 = value(ex, *p_.a0),
+                        .v0 = {},
+                        .k_k = value(ex, *p_.k_k),
+                        .k_a = value(ex, *p_.k_a),
+                        .w = o.w,
+                        .k = o.k,
+                        .a = o.a,
+                        .b = o.b,
+                        .v = {}};
   if (!first_) {
     f.v_lora = s.v_lora;
     f.v_first = v_first;
@@ -93,8 +108,16 @@ TimeMix::Operands TimeMix::prepare(const Exec& ex, const TimeMixSaved& s, const 
 }
 
 void TimeMix::gate(const Exec& ex, const TimeMixSaved& s, const Operands& o, Tensor out) const {
-  run(ex, Rwkv7OutputForward{.N = N_, .y = s.y, .r = s.r, .k = o.k, .v = o.v, .g = s.g, .weight = value(ex, *p_.ln_x.weight),
-                             .bias = value(ex, *p_.ln_x.bias), .r_k = value(ex, *p_.r_k), .out = out});
+  run(ex, Rwkv7OutputForward{.N = N_,
+                             .y = s.y,
+                             .r = s.r,
+                             .k = o.k,
+                             .v = o.v,
+                             .g = s.g,
+                             .weight = value(ex, *p_.ln_x.weight),
+                             .bias = value(ex, *p_.ln_x.bias),
+                             .r_k = value(ex, *p_.r_k),
+                             .out = out});
 }
 
 void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
@@ -106,8 +129,16 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
     project(ex, mix(ex, {a.B, a.T, C_}, a.residual, a.shift_in, a.shift_out), s);
   }
   const Operands o = prepare(ex, s, a.v_first);
-  run(ex, Wkv7Forward{.r = s.r.view(split), .w = o.w.view(split), .k = o.k.view(split), .v = o.v.view(split), .a = o.a.view(split),
-                      .b = o.b.view(split), .y = s.y.view(split), .state_in = a.wkv_in, .state_out = a.wkv_out, .saved_states = s.states});
+  run(ex, Wkv7Forward{.r = s.r.view(split),
+                      .w = o.w.view(split),
+                      .k = o.k.view(split),
+                      .v = o.v.view(split),
+                      .a = o.a.view(split),
+                      .b = o.b.view(split),
+                      .y = s.y.view(split),
+                      .state_in = a.wkv_in,
+                      .state_out = a.wkv_out,
+                      .saved_states = s.states});
   const Tensor out = take_rows(*ex.scratch, a.B * a.T);
   gate(ex, s, o, out);
   output_.forward(ex, {.x = out, .y = a.residual, .add = true});
@@ -134,14 +165,40 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
   const Tensor bonus_dr = take_rows(*ex.scratch, R), bonus_dk = take_rows(*ex.scratch, R), bonus_dv = take_rows(*ex.scratch, R);
   gate(ex, s, o, out);
   output_.backward(ex, {.x = out, .dy = a.dx, .dx = d.g});
-  run(ex, Rwkv7OutputBackward{.N = N_, .y = s.y, .r = s.r, .k = o.k, .v = o.v, .g = s.g, .weight = value(ex, *p_.ln_x.weight),
-                              .bias = value(ex, *p_.ln_x.bias), .r_k = value(ex, *p_.r_k), .dout = d.g, .dy = dy, .dr = bonus_dr,
-                              .dk = bonus_dk, .dv = bonus_dv, .dg = d.g, .dweight = grad(ex, *p_.ln_x.weight),
-                              .dbias = grad(ex, *p_.ln_x.bias), .dr_k = grad(ex, *p_.r_k)});
-  run(ex, Wkv7Backward{.r = s.r.view(split), .w = o.w.view(split), .k = o.k.view(split), .v = o.v.view(split), .a = o.a.view(split),
-                       .b = o.b.view(split), .saved_states = s.states, .dy = dy.view(split), .dstate_out = a.dwkv_out,
-                       .dr = d.r.view(split), .dw = d.w_lora.view(split), .dk = d.k0.view(split), .dv = d.v0.view(split),
-                       .da = d.a_lora.view(split), .db = db.view(split), .dstate_in = a.dwkv_in});
+  run(ex, Rwkv7OutputBackward{.N = N_,
+                              .y = s.y,
+                              .r = s.r,
+                              .k = o.k,
+                              .v = o.v,
+                              .g = s.g,
+                              .weight = value(ex, *p_.ln_x.weight),
+                              .bias = value(ex, *p_.ln_x.bias),
+                              .r_k = value(ex, *p_.r_k),
+                              .dout = d.g,
+                              .dy = dy,
+                              .dr = bonus_dr,
+                              .dk = bonus_dk,
+                              .dv = bonus_dv,
+                              .dg = d.g,
+                              .dweight = grad(ex, *p_.ln_x.weight),
+                              .dbias = grad(ex, *p_.ln_x.bias),
+                              .dr_k = grad(ex, *p_.r_k)});
+  run(ex, Wkv7Backward{.r = s.r.view(split),
+                       .w = o.w.view(split),
+                       .k = o.k.view(split),
+                       .v = o.v.view(split),
+                       .a = o.a.view(split),
+                       .b = o.b.view(split),
+                       .saved_states = s.states,
+                       .dy = dy.view(split),
+                       .dstate_out = a.dwkv_out,
+                       .dr = d.r.view(split),
+                       .dw = d.w_lora.view(split),
+                       .dk = d.k0.view(split),
+                       .dv = d.v0.view(split),
+                       .da = d.a_lora.view(split),
+                       .db = db.view(split),
+                       .dstate_in = a.dwkv_in});
   run(ex, Add{.x = bonus_dr, .y = d.r});
   run(ex, Add{.x = bonus_dk, .y = d.k0});
   run(ex, Add{.x = bonus_dv, .y = d.v0});
@@ -150,10 +207,31 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
 
 void TimeMix::prepare_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d, Tensor db) const {
   const TimeMixSaved& s = a.saved;
-  Rwkv7PrepareBackward b{.N = N_, .k0 = s.k0, .a_lora = s.a_lora, .v0_in = {}, .v_lora = {}, .v_first = {}, .a0 = value(ex, *p_.a0),
-                         .v0 = {}, .k_k = value(ex, *p_.k_k), .k_a = value(ex, *p_.k_a), .dw = d.w_lora, .dk = d.k0, .da = d.a_lora,
-                         .db = db, .dv = {}, .dw_lora = d.w_lora, .da_lora = d.a_lora, .dk0 = d.k0, .dv0_in = {}, .dv_lora = {},
-                         .dv_first = {}, .dw0 = grad(ex, *p_.w0), .da0 = grad(ex, *p_.a0), .dv0 = {}, .dk_k = grad(ex, *p_.k_k),
+  Rwkv7PrepareBackward b{.N = N_,
+                         .k0 = s.k0,
+                         .a_lora = s.a_lora,
+                         .v0_in = {},
+                         .v_lora = {},
+                         .v_first = {},
+                         .a0 = value(ex, *p_.a0),
+                         .v0 = {},
+                         .k_k = value(ex, *p_.k_k),
+                         .k_a = value(ex, *p_.k_a),
+                         .dw = d.w_lora,
+                         .dk = d.k0,
+                         .da = d.a_lora,
+                         .db = db,
+                         .dv = {},
+                         .dw_lora = d.w_lora,
+                         .da_lora = d.a_lora,
+                         .dk0 = d.k0,
+                         .dv0_in = {},
+                         .dv_lora = {},
+                         .dv_first = {},
+                         .dw0 = grad(ex, *p_.w0),
+                         .da0 = grad(ex, *p_.a0),
+                         .dv0 = {},
+                         .dk_k = grad(ex, *p_.k_k),
                          .dk_a = grad(ex, *p_.k_a)};
   if (first_) {
     run(ex, Add{.x = a.dv_first, .y = d.v0});
@@ -190,11 +268,16 @@ void TimeMix::project_backward(const Exec& ex, const TimeMixBackward& a, const G
   }
   value_.backward(ex, {.x = in.x[kV], .dy = d.v0, .dx = dx[kV], .add_dx = !first_});
   for (Tensor& t : dx) t = t.view(shape);
-  run(ex, TokenShiftBackward{.x = in.normed.view(shape), .state_in = a.shift_in, .dx = dnormed.view(shape), .dstate_out = a.dshift_out,
-                             .dstate_in = a.dshift_in, .n = kMixes, .mu = mix_weights(ex),
-                             .dmu = {grad(ex, *p_.x_r), grad(ex, *p_.x_w), grad(ex, *p_.x_k), grad(ex, *p_.x_v), grad(ex, *p_.x_a),
-                                     grad(ex, *p_.x_g)},
-                             .dy = dx});
+  run(ex, TokenShiftBackward{
+              .x = in.normed.view(shape),
+              .state_in = a.shift_in,
+              .dx = dnormed.view(shape),
+              .dstate_out = a.dshift_out,
+              .dstate_in = a.dshift_in,
+              .n = kMixes,
+              .mu = mix_weights(ex),
+              .dmu = {grad(ex, *p_.x_r), grad(ex, *p_.x_w), grad(ex, *p_.x_k), grad(ex, *p_.x_v), grad(ex, *p_.x_a), grad(ex, *p_.x_g)},
+              .dy = dx});
   ln1_.backward(ex, {.x = a.x, .stats = in.stats, .dy = dnormed, .dx = a.dx, .add_dx = true});
 }
 

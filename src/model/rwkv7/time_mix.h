@@ -17,20 +17,20 @@ struct TimeMixSaved {
 
 struct TimeMixForward {
   int64_t B, T;
-  Tensor residual;              // [R,C], R = B*T; read, then added to
-  Tensor v_first;               // [R,C] written by layer 0, read by the others
-  Tensor shift_in, wkv_in;      // null = zero
-  Tensor shift_out, wkv_out;    // null = not wanted
+  Tensor residual;            // [R,C], R = B*T; read, then added to
+  Tensor v_first;             // [R,C] written by layer 0, read by the others
+  Tensor shift_in, wkv_in;    // null = zero
+  Tensor shift_out, wkv_out;  // null = not wanted
   TimeMixSaved* saved = nullptr;
 };
 struct TimeMixBackward {
   int64_t B, T;
-  Tensor x, v_first;               // the residual before forward; as in forward
-  Tensor dx;                       // gradient of the residual, in place
-  Tensor dv_first;                 // accumulation dtype; added to, read by layer 0
-  Tensor shift_in;                 // as in forward
-  Tensor dshift_out, dwkv_out;     // null = zero
-  Tensor dshift_in, dwkv_in;       // null = not wanted
+  Tensor x, v_first;            // the residual before forward; as in forward
+  Tensor dx;                    // gradient of the residual, in place
+  Tensor dv_first;              // accumulation dtype; added to, read by layer 0
+  Tensor shift_in;              // as in forward
+  Tensor dshift_out, dwkv_out;  // null = zero
+  Tensor dshift_in, dwkv_in;    // null = not wanted
   const TimeMixSaved& saved;
 };
 

@@ -48,10 +48,10 @@ class Head : public Unit {
  private:
   // Memory for one chunk of rows.
   struct Chunk {
-    Tensor normed;        // [n,C]
+    Tensor normed;  // [n,C]
     NormStats stats;
-    Tensor logits;        // [n,V] accumulation dtype, later their gradient
-    Tensor dlogits;       // the same in the model's dtype
+    Tensor logits;   // [n,V] accumulation dtype, later their gradient
+    Tensor dlogits;  // the same in the model's dtype
   };
   void forward_chunk(const Exec& ex, const UnitForward& a, int64_t first, const Chunk& c, Tensor dx) const;
 

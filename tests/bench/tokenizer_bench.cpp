@@ -1,0 +1,79 @@
+// Bytes a second of the tokenizers and the .jsonl parser, one thread: tokenizer_bench TEXT_FILE [--benchmark_...]
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+#include "data/json_text.h"
+#include "data/tokenizer.h"
+
+namespace rk {
+namespace {
+
+void encode(benchmark::State& state, const Tokenizer* tokenizer, std::string_view text) {
+  std::vector<int32_t> ids;
+  for (auto _ : state) {
+    ids.clear();
+    tokenizer->encode(text, ids);
+    benchmark::DoNotOptimize(ids.data());
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+  state.counters["bytes/id"] = static_cast<double>(text.size()) / static_cast<double>(ids.size());
+}
+
+void decode(benchmark::State& state, const Tokenizer* tokenizer, std::string_view text) {
+  std::vector<int32_t> ids;
+  tokenizer->encode(text, ids);
+  for (auto _ : state) benchmark::DoNotOptimize(tokenizer->decode(ids));
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+}
+
+std::string quoted(std::string_view text) {
+  std::string line = "{\"meta\": [1, 2.5, {\"source\": \"bench\"}], \"text\": \"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') line.push_back('\\');
+    if (c == '\n') {
+      line += "\\n";
+    } else if (static_cast<unsigned char>(c) >= 0x20) {
+      line.push_back(c);
+    }
+  }
+  return line + "\"}";
+}
+
+void parse(benchmark::State& state, const std::string& line) {
+  std::string unescaped;
+  for (auto _ : state) benchmark::DoNotOptimize(json_text(line, "text", unescaped));
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * line.size()));
+}
+
+int run(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (argc != 2) fail("usage: tokenizer_bench TEXT_FILE [--benchmark_...]");
+  const MappedFile file(argv[1]);
+  const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.size());
+  const auto world = make_world_tokenizer();
+  const std::string line = quoted(text);
+  benchmark::RegisterBenchmark("world encode", encode, world.get(), text);
+  benchmark::RegisterBenchmark("world decode", decode, world.get(), text);
+  benchmark::RegisterBenchmark("jsonl parse", parse, line);
+  benchmark::RegisterBenchmark("world start", [](benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(make_world_tokenizer());
+  })->Unit(benchmark::kMillisecond);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+}  // namespace
+}  // namespace rk
+
+int main(int argc, char** argv) {
+  try {
+    return rk::run(argc, argv);
+  } catch (const rk::Error& e) {
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return static_cast<int>(e.code());
+  }
+}
