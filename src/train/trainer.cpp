@@ -48,7 +48,6 @@ class Trainer {
   void export_or_warn(const std::string& file);
   void save(bool wait);
   void commit_save();
-  void validate(StepReport& report);
   ExitCode finish(bool interrupted);
   double sum(Sum what) const { return sums_.as<double>()[what]; }
   bool leads() const { return comm_.rank() == 0; }
