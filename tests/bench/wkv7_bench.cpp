@@ -1,4 +1,4 @@
-// Nanoseconds per token and head of the WKV-7 operator, forward and backward. Arguments: B, T, H, N, threads.
+// The WKV-7 operator, forward and backward; an item is one token of one head. Arguments: B, T, H, N, threads.
 #include "kernels/wkv7/op.h"
 
 #include <benchmark/benchmark.h>
@@ -75,9 +75,7 @@ void measure(benchmark::State& state, DType dtype, const Run& run_once) {
   test::CpuExec cpu(static_cast<int>(state.range(4)));
   run(cpu.ex(), call.forward);
   for (auto _ : state) run_once(cpu.ex(), call);
-  state.counters["ns/token/head"] =
-      benchmark::Counter(1e-9 * static_cast<double>(shape[0] * shape[1] * shape[2]) * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.SetItemsProcessed(state.iterations() * shape[0] * shape[1] * shape[2]);
 }
 
 void forward_f32(benchmark::State& state) {
