@@ -35,14 +35,25 @@ double as_double(T x) {
 template <class T>
 constexpr bool is_float_type = std::is_same_v<T, double> || std::is_same_v<T, float> || std::is_same_v<T, bf16> || std::is_same_v<T, f16>;
 
-template <class To>
-To float_from(double x) {
-  if constexpr (std::is_same_v<To, bf16>) {
-    return bf16(round_to_odd(x));
-  } else if constexpr (std::is_same_v<To, f16>) {
-    return to_f16(round_to_odd(x));
+template <class T>
+float as_float(T x) {
+  if constexpr (std::is_same_v<T, f16>) {
+    return to_float(x);
+  } else if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, float>) {
+    return static_cast<float>(x);
   } else {
-    return static_cast<To>(x);
+    return round_to_odd(static_cast<double>(x));
+  }
+}
+
+template <class To, class From>
+To float_from(From x) {
+  if constexpr (std::is_same_v<To, bf16>) {
+    return bf16(as_float(x));
+  } else if constexpr (std::is_same_v<To, f16>) {
+    return to_f16(as_float(x));
+  } else {
+    return static_cast<To>(as_double(x));
   }
 }
 
@@ -54,7 +65,7 @@ bool convert_one(From x, To& y) {
     y.bits = as_double(x) != 0;
     return true;
   } else if constexpr (is_float_type<To>) {
-    y = float_from<To>(as_double(x));
+    y = float_from<To>(x);
     return true;
   } else if constexpr (is_float_type<From>) {
     const double d = as_double(x);

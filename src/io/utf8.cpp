@@ -53,7 +53,7 @@ bool latin1_from_utf8(std::string_view text, std::string& bytes) {
   return true;
 }
 
-std::string printable(std::string_view bytes) {
+std::string printable(std::string_view bytes, size_t max_bytes) {
   const bool text = is_utf8(bytes);
   std::string shown;
   for (size_t i = 0; i < bytes.size(); ++i) {
@@ -62,8 +62,8 @@ std::string printable(std::string_view bytes) {
     if (wide_control) ++i;
     shown += b < 0x20 || b == 0x7f || (b >= 0x80 && !text) || wide_control ? '?' : static_cast<char>(b);
   }
-  if (shown.size() <= 120) return shown;
-  size_t end = 120;
+  if (shown.size() <= max_bytes) return shown;
+  size_t end = max_bytes;
   while (end > 0 && (static_cast<uint8_t>(shown[end]) & 0xc0u) == 0x80u) --end;
   return shown.substr(0, end) + "...";
 }

@@ -75,6 +75,8 @@ class CheckpointReader {
   const CheckpointState& state() const;
   const std::vector<TensorShape>& tensors() const;
   bool has(const std::string& tensor, const std::string& part) const;
+  const std::map<std::string, DType>& parts() const;           // those that the folder holds, with the type they are stored in
+  std::vector<std::pair<std::string, int64_t>> files() const;  // names and bytes of the shards
   // Elements [offset, offset + n) of `tensor`'s `part`, into f32 or f64.
   void read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination);
 

@@ -22,7 +22,7 @@ struct ManifestPiece {
 struct ManifestFile {
   std::string name;
   int64_t n_bytes = 0;
-  std::string checksum;  // of its checksums
+  std::string checksum;               // of its checksums
   std::vector<ManifestPiece> pieces;  // their checksums follow each other in this order
 };
 

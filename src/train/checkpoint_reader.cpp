@@ -67,7 +67,8 @@ struct CheckpointReader::Impl {
     Shard s(path_of(file));
     s.checksums = s.file.read_ints("checksums");
     if (hash_of(s.checksums) != manifest.files[file].checksum)
-      fail(cat(path_of(file), " is damaged or of another checkpoint: its checksums are not those of the manifest; use an older checkpoint"));
+      fail(
+          cat(path_of(file), " is damaged or of another checkpoint: its checksums are not those of the manifest; use an older checkpoint"));
     int64_t n = 0;
     for (const ManifestPiece& p : manifest.files[file].pieces) {
       s.first_checksum.push_back(n);
@@ -136,6 +137,14 @@ CheckpointReader::~CheckpointReader() = default;
 const CheckpointState& CheckpointReader::state() const { return impl_->manifest.state; }
 const std::vector<TensorShape>& CheckpointReader::tensors() const { return impl_->manifest.tensors; }
 bool CheckpointReader::has(const std::string& tensor, const std::string& part) const { return impl_->find(tensor, part) != nullptr; }
+
+const std::map<std::string, DType>& CheckpointReader::parts() const { return impl_->manifest.parts; }
+
+std::vector<std::pair<std::string, int64_t>> CheckpointReader::files() const {
+  std::vector<std::pair<std::string, int64_t>> list;
+  for (const ManifestFile& f : impl_->manifest.files) list.emplace_back(f.name, f.n_bytes);
+  return list;
+}
 
 void CheckpointReader::read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination) {
   require(as == DType::f32 || as == DType::f64, "a checkpoint is read as f32 or f64");

@@ -158,7 +158,7 @@ std::vector<Ref> Machine::pop_to_mark() {
 
 void Machine::remember(uint64_t key) {
   const Ref r = top();
-  if (memo_.size() + far_memo_.size() >= max_values) refuse(cat("it remembers more than ", max_values, " values"));
+  if (memo_.size() + far_memo_.size() >= max_memo) refuse(cat("it remembers more than ", max_memo, " values"));
   if (key < memo_.size()) {
     memo_[key] = r;
   } else if (key == memo_.size()) {

@@ -19,7 +19,7 @@ namespace rk::pickle {
 
 constexpr uint64_t max_stream_bytes = 16 << 20;  // a checkpoint's pickle holds names and shapes: some 200 bytes a tensor
 // Limits that keep a hostile stream within some 100 MiB; far above what models need.
-constexpr size_t max_values = 1 << 20, max_tensors = 1 << 17, max_rank = 32, max_items = 1 << 20, max_owned_bytes = 16 << 20;
+constexpr size_t max_values = 2 << 20, max_memo = 1 << 20, max_tensors = 1 << 17, max_rank = 32, max_items = 1 << 20, max_owned_bytes = 16 << 20;
 
 enum class Kind : uint8_t {
   none,
