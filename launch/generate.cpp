@@ -57,7 +57,7 @@ bool read_options(GenerateOptions& o, int argc, char** argv) {
 class NumberTokenizer : public Tokenizer {
  public:
   explicit NumberTokenizer(int64_t vocab_size) {
-    for (int64_t id = 0; id < vocab_size; ++id) numbers_.push_back(std::to_string(id) + " ");
+    for (int64_t id = 0; id < vocab_size; ++id) numbers_.push_back(" " + std::to_string(id));
   }
   void encode(std::string_view bytes, std::vector<int32_t>& ids) const override {
     std::istringstream in{std::string(bytes)};

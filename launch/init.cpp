@@ -75,7 +75,7 @@ class Values {
   std::vector<double> of(const Param& p) {
     const auto found = std::find(names_.begin(), names_.end(), p.name);
     if (found != names_.end()) return from_file(p, static_cast<size_t>(found - names_.begin()));
-    if (config_.init == "normal") return quick_values(p, seed_of(config_));
+    if (config_.init == "normal") return quick_values(p, seed_of(config_), &pool_);
     return fresh_values(p, seed_of(config_), &pool_);
   }
 

@@ -17,7 +17,8 @@ namespace fs = std::filesystem;
 std::string record_path(const std::string& folder) { return folder + "/run.pid"; }
 std::string stop_path(const std::string& folder) { return folder + "/stop"; }
 
-// Field 22 of /proc/PID/stat; the name in field 2 may hold blanks and parentheses. Empty when there is no such process.
+// Field 22 of /proc/PID/stat; the name in field 2 may hold blanks and parentheses. Empty when there is no such process, or only what is
+// left of one that nobody waits for (state Z; containers often lack a reaping init).
 std::string start_time(long pid) {
   std::ifstream in(cat("/proc/", pid, "/stat"));
   std::string line;
@@ -26,7 +27,9 @@ std::string start_time(long pid) {
   if (name_end == std::string::npos) return {};
   std::istringstream rest(line.substr(name_end + 1));
   std::string field;
-  for (int i = 3; i <= 22; ++i) rest >> field;
+  rest >> field;
+  if (field == "Z" || field == "X") return {};
+  for (int i = 4; i <= 22; ++i) rest >> field;
   return field;
 }
 

@@ -24,8 +24,7 @@ int terminal_width() {
   return 120;
 }
 
-}  // namespace
-
+// "1:02:03", "2d 01:02:03"
 std::string clock_time(double seconds) {
   const auto s = static_cast<int64_t>(seconds + 0.5);
   const int64_t days = s / 86400, h = s / 3600 % 24, m = s / 60 % 60;
@@ -43,8 +42,8 @@ std::string step_line(const StepReport& r, int world) {
   return line;
 }
 
-std::string bar_line(const StepReport& r, double smooth_loss, int world, int width) {
-  const std::string facts = fmt::format("  loss {:.4f}  lr {:.3g}  norm {:.3g}  {:.0f} tok/s  {:.0f} /rank", smooth_loss, r.lr, r.grad_norm,
+std::string bar_line(const StepReport& r, int world, int width) {
+  const std::string facts = fmt::format("  loss {:.4f}  lr {:.3g}  norm {:.3g}  {:.0f} tok/s  {:.0f} /rank", r.loss, r.lr, r.grad_norm,
                                         r.tokens_per_s, r.tokens_per_s / world);
   if (r.last_step <= 0) return fmt::format("step {}", r.step) + facts;
   const double done = std::clamp(static_cast<double>(r.step) / static_cast<double>(r.last_step), 0.0, 1.0);
@@ -59,9 +58,9 @@ std::string bar_line(const StepReport& r, double smooth_loss, int world, int wid
   return (head + gauge + facts + ends).substr(0, static_cast<size_t>(std::max(width - 1, 20)));
 }
 
-Terminal::~Terminal() {
-  if (drawn_) print("\n");
-}
+}  // namespace
+
+Terminal::~Terminal() { erase(); }
 
 void Terminal::erase() {
   if (drawn_) print("\r\033[K");
@@ -80,25 +79,31 @@ void Terminal::line(const std::string& text) {
 
 void Terminal::step(const StepReport& report) {
   if (!style_.speaks) return;
+  if (style_.bar) return draw(report);
+  if (report.step == report.last_step || report.step % style_.log_every == 0) print(step_line(report, style_.world) + "\n");
+}
+
+// The bar of smoothed numbers; that of the last step stays.
+void Terminal::draw(StepReport report) {
   if (!report.skipped) {
     ++n_smoothed_;
     const double weight = std::max(smoothing, 1.0 / static_cast<double>(n_smoothed_));
-    smooth_loss_ += weight * (report.loss - smooth_loss_);
+    loss_ += weight * (report.loss - loss_);
+    seconds_ += weight * (report.seconds - seconds_);
   }
-  const bool last = report.step == report.last_step;
-  if (style_.bar) return draw(report);
-  if (last || report.step % style_.log_every == 0) print(step_line(report, style_.world) + "\n");
-}
-
-void Terminal::draw(const StepReport& report) {
   const auto now = std::chrono::steady_clock::now();
   const bool last = report.step == report.last_step;
   if (!last && std::chrono::duration<double>(now - drawn_at_).count() < redraw_interval_s) return;
   drawn_at_ = now;
+  if (seconds_ > 0) {
+    report.loss = loss_;
+    report.tokens_per_s *= report.seconds / seconds_;
+    report.seconds_left = static_cast<double>(report.last_step - report.step) * seconds_;
+  }
   erase();
-  bar_ = bar_line(report, smooth_loss_, style_.world, terminal_width());
-  print(bar_);
-  drawn_ = true;
+  bar_ = bar_line(report, style_.world, terminal_width());
+  print(last ? bar_ + "\n" : bar_);
+  drawn_ = !last;
 }
 
 void Terminal::validation(int64_t step, double loss, int64_t tokens) {

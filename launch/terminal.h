@@ -24,20 +24,15 @@ class Terminal : public Observer {
   void validation(int64_t step, double loss, int64_t tokens) override;
 
  private:
-  void draw(const StepReport& report);
+  void draw(StepReport report);
   void erase();
 
   Style style_;
-  double smooth_loss_ = 0;
+  double loss_ = 0, seconds_ = 0;  // of a step, smoothed
   int64_t n_smoothed_ = 0;
   bool drawn_ = false;
   std::string bar_;
   std::chrono::steady_clock::time_point drawn_at_{};
 };
-
-// The columns of a logged step; `smooth_loss` is the bar's. Pure functions, for tests.
-std::string step_line(const StepReport& report, int world);
-std::string bar_line(const StepReport& report, double smooth_loss, int world, int width);
-std::string clock_time(double seconds);  // "1:02:03", "2d 01:02:03"
 
 }  // namespace rk

@@ -1,4 +1,5 @@
 // exp, sigmoid and tanh that the compiler can vectorise in float (at most 2 ulp off, NaN and infinities as in std); double uses std.
+// A call that is not inlined would keep its loop from being vectorised.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -6,11 +7,11 @@
 
 namespace rk::cpu {
 
-inline double fast_exp(double x) { return std::exp(x); }
+[[gnu::always_inline]] inline double fast_exp(double x) { return std::exp(x); }
 
 // e^x = 2^n e^r with |r| <= ln2 / 2; e^r is a polynomial of degree 7 whose leading sum 1 + r keeps its rounding error, 2^n is applied in
 // two halves so that results near both ends of the range come out right.
-inline float fast_exp(float x) {
+[[gnu::always_inline]] inline float fast_exp(float x) {
   const float bounded = x > 89.0f ? 89.0f : (x < -104.0f ? -104.0f : x);
   const float shifted = bounded * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the low bits now hold n
   const float n = shifted - 12582912.0f;
@@ -33,14 +34,14 @@ inline float fast_exp(float x) {
 
 // With e = exp(-|x|) and q = e / (1 + e), both forms end in one subtraction of a small term: the quotient's rounding hardly counts.
 template <class T>
-T fast_sigmoid(T x) {
+[[gnu::always_inline]] inline T fast_sigmoid(T x) {
   const T e = fast_exp(x < T(0) ? x : -x);
   const T q = e / (T(1) + e);
   return x < T(0) ? e - e * q : T(1) - q;
 }
 
-inline double fast_tanh(double x) { return std::tanh(x); }
-inline float fast_tanh(float x) {
+[[gnu::always_inline]] inline double fast_tanh(double x) { return std::tanh(x); }
+[[gnu::always_inline]] inline float fast_tanh(float x) {
   const float z = x * x;
   float p = -5.70498872745e-3f;
   p = p * z + 2.06390887954e-2f;

@@ -1,8 +1,12 @@
 // Vectors of the processor's width, through the compiler's own vector types: + - * / and comparisons work lane by lane.
 #pragma once
+#include <bit>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
+
+#include "base/dtype.h"
 
 namespace rk::cpu {
 
@@ -62,16 +66,63 @@ inline Vec<A, W> sum_rows(Vec<A, W>* rows) {
   return rows[0];
 }
 
-// y [cols, ldy] = transpose of x [rows, ldx].
-template <class A>
-inline void transpose(const A* x, int64_t rows, int64_t cols, int64_t ldx, A* y, int64_t ldy) {
-  constexpr int64_t tile = 8;
-  for (int64_t i0 = 0; i0 < rows; i0 += tile) {
-    for (int64_t j0 = 0; j0 < cols; j0 += tile) {
-      const int64_t i1 = i0 + tile < rows ? i0 + tile : rows, j1 = j0 + tile < cols ? j0 + tile : cols;
-      for (int64_t j = j0; j < j1; ++j) {
-        for (int64_t i = i0; i < i1; ++i) y[j * ldy + i] = x[i * ldx + j];
-      }
+namespace detail {
+// One stage of a transpose: a and b trade the lanes that lie `Distance` apart.
+template <int Distance, class V, int... I>
+inline void trade(V& a, V& b, std::integer_sequence<int, I...>) {
+  constexpr int W = sizeof...(I);
+  const V low = __builtin_shufflevector(a, b, ((I & Distance) ? W + I - Distance : I)...);
+  b = __builtin_shufflevector(a, b, ((I & Distance) ? W + I : I + Distance)...);
+  a = low;
+}
+
+template <int Distance, class V, int W>
+inline void transpose_stages(V (&rows)[W]) {
+  if constexpr (Distance < W) {
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) {
+      if (!(i & Distance)) trade<Distance>(rows[i], rows[i + Distance], std::make_integer_sequence<int, W>{});
+    }
+    transpose_stages<2 * Distance>(rows);
+  }
+}
+}  // namespace detail
+
+// Lane j of rows[i] becomes lane i of rows[j].
+template <class V, int W>
+inline void transpose_lanes(V (&rows)[W]) {
+  detail::transpose_stages<1>(rows);
+}
+
+// W elements of T as numbers to compute with.
+template <class T, int W = kLanes<acc_t<T>>>
+inline Vec<acc_t<T>, W> load_wide(const T* p) {
+  if constexpr (std::is_same_v<T, acc_t<T>>) {
+    return load<Vec<T, W>>(p);
+  } else {
+    const auto bits = load<Vec<uint16_t, W>>(reinterpret_cast<const uint16_t*>(p));
+    return std::bit_cast<Vec<float, W>>(__builtin_convertvector(bits, Vec<uint32_t, W>) << 16);
+  }
+}
+
+// to [columns, ld_to] = transpose of from [rows, ld_from], in squares of W.
+template <class T, int W = kLanes<acc_t<T>>>
+inline void transpose(const T* from, int64_t rows, int64_t columns, int64_t ld_from, acc_t<T>* to, int64_t ld_to) {
+  using V = Vec<acc_t<T>, W>;
+  const int64_t whole_rows = rows / W * W, whole_columns = columns / W * W;
+  for (int64_t i = 0; i < whole_rows; i += W) {
+    for (int64_t j = 0; j < whole_columns; j += W) {
+      V tile[W];
+#pragma GCC unroll 16
+      for (int q = 0; q < W; ++q) tile[q] = load_wide<T, W>(from + (i + q) * ld_from + j);
+      transpose_lanes(tile);
+#pragma GCC unroll 16
+      for (int q = 0; q < W; ++q) store(to + (j + q) * ld_to + i, tile[q]);
+    }
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
+      to[j * ld_to + i] = static_cast<acc_t<T>>(from[i * ld_from + j]);
     }
   }
 }

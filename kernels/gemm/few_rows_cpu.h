@@ -6,18 +6,6 @@
 
 namespace rk::cpu {
 
-// W elements of T from p, as numbers to compute with.
-template <class T>
-inline Vec<acc_t<T>> load_wide(const T* p) {
-  if constexpr (std::is_same_v<T, acc_t<T>>) {
-    return load<Vec<T>>(p);
-  } else {
-    Vec<acc_t<T>> v;
-    for (int i = 0; i < kLanes<acc_t<T>>; ++i) v[i] = get(p, i);
-    return v;
-  }
-}
-
 template <class O, class A>
 inline void put_sum(O* c, A x, bool add) {
   put(c, 0, static_cast<acc_t<O>>(add ? static_cast<A>(get(c, 0)) + x : x));

@@ -101,50 +101,37 @@ struct Matrix {
   const T* at(int64_t row, int64_t column) const { return p + (trans ? column * ld + row : row * ld + column); }
 };
 
-// to [kc][MR] = rows x kc of op(A) from (row, k); missing rows are zero.
+// Slivers of MR rows, one after the other: to [kc][MR] each = rows x kc of op(A) from (row, k); missing rows are zero.
 template <class T, class A>
-inline void pack_rows(const Matrix<T>& a, int64_t row, int rows, int64_t k, int64_t kc, A* to) {
+inline void pack_rows(const Matrix<T>& a, int64_t row, int64_t rows, int64_t k, int64_t kc, A* to) {
   constexpr int MR = MicroTile<A>::MR;
-  if (a.trans) {
-    for (int64_t q = 0; q < kc; ++q, to += MR) {
-      const T* from = a.at(row, k + q);
-      for (int i = 0; i < MR; ++i) to[i] = i < rows ? get(from, i) : A(0);
+  const int64_t whole = rows / MR * MR;
+  if (whole < rows) std::fill(to + whole * kc, to + (whole + MR) * kc, A(0));
+  if (!a.trans) {
+    for (int64_t m = 0; m < rows; m += MR) {
+      transpose<T, MR>(a.at(row + m, k), std::min<int64_t>(MR, rows - m), kc, a.ld, to + m * kc, MR);
     }
     return;
   }
-  for (int i = 0; i < MR; ++i) {
-    if (i < rows) {
-      const T* from = a.at(row + i, k);
-      for (int64_t q = 0; q < kc; ++q) to[q * MR + i] = get(from, q);
-    } else {
-      for (int64_t q = 0; q < kc; ++q) to[q * MR + i] = A(0);
-    }
+  for (int64_t q = 0; q < kc; ++q) {
+    const T* from = a.at(row, k + q);
+    for (int64_t m = 0; m < whole; m += MR) store(to + m * kc + q * MR, load_wide<T, MR>(from + m));
+    for (int64_t m = whole; m < rows; ++m) to[whole * kc + q * MR + m - whole] = get(from, m);
   }
 }
 
 // to [kc][width] = kc x columns of op(B) from (k, column); missing columns are zero.
 template <class T, class A>
 inline void pack_columns(const Matrix<T>& b, int64_t k, int64_t kc, int64_t column, int64_t columns, A* to) {
-  const int64_t width = sliver_vectors<A>(columns) * MicroTile<A>::W, n = std::min(columns, width);
-  if (!b.trans) {
-    for (int64_t q = 0; q < kc; ++q, to += width) {
-      const T* from = b.at(k + q, column);
-      for (int64_t j = 0; j < n; ++j) to[j] = get(from, j);
-      for (int64_t j = n; j < width; ++j) to[j] = A(0);
-    }
-    return;
-  }
-  constexpr int64_t piece = 16;  // of k, so that the written lines stay in the nearest cache
-  for (int64_t q0 = 0; q0 < kc; q0 += piece) {
-    const int64_t q1 = std::min(kc, q0 + piece);
-    for (int64_t j = 0; j < width; ++j) {
-      if (j < n) {
-        const T* from = b.at(k, column + j);
-        for (int64_t q = q0; q < q1; ++q) to[q * width + j] = get(from, q);
-      } else {
-        for (int64_t q = q0; q < q1; ++q) to[q * width + j] = A(0);
-      }
-    }
+  constexpr int W = MicroTile<A>::W;
+  const int64_t width = sliver_vectors<A>(columns) * W, n = std::min(columns, width);
+  if (n < width) std::fill(to, to + kc * width, A(0));
+  if (b.trans) return transpose(b.at(k, column), n, kc, b.ld, to, width);
+  for (int64_t q = 0; q < kc; ++q, to += width) {
+    const T* from = b.at(k + q, column);
+    int64_t j = 0;
+    for (; j + W <= n; j += W) store(to + j, load_wide(from + j));
+    for (; j < n; ++j) to[j] = get(from, j);
   }
 }
 

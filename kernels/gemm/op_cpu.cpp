@@ -51,9 +51,7 @@ struct Blocked {
     for (int64_t slice = 0; slice < n_slices(p); ++slice) {
       const int64_t kc = slice_length(p, slice), k = p.k0 + slice * Blocks::kc;
       const bool in_place = kInPlace && !a.trans;
-      if (!in_place) {
-        for (int64_t m = 0; m < rows; m += Tile::MR) pack_rows<T, A>(a, m0 + m, tile_rows(rows, m), k, kc, pa + m * kc);
-      }
+      if (!in_place) pack_rows<T, A>(a, m0, rows, k, kc, pa);
       for (int64_t n = first; n < last; n += Tile::NR) {
         for (int64_t m = 0; m < rows; m += Tile::MR) {
           const Target<A> target{p.c + (m0 + m) * p.ldc + n, p.ldc, tile_rows(rows, m),

@@ -33,12 +33,11 @@ void forward(const Exec& ex, const LayerNormForward& a) {
 }
 
 // One row; dweight and dbias are the sums of the row's block.
-template <class T>
+template <class T, bool AddDx>
 struct RowBackward {
   using A = acc_t<T>;
   int64_t C;
   const T* weight;
-  bool add_dx;
 
   void operator()(const T* x, A mean, A rstd, const T* dy, T* dx, A* dweight, A* dbias) const {
     A plain = 0, scaled = 0;
@@ -56,12 +55,12 @@ struct RowBackward {
     for (int64_t j = 0; j < C; ++j) {
       const A normed = (get(x, j) - mean) * rstd;
       const A g = rstd * (get(dy, j) * get(weight, j) - plain - normed * scaled);
-      put(dx, j, add_dx ? get(dx, j) + g : g);
+      put(dx, j, AddDx ? get(dx, j) + g : g);
     }
   }
 };
 
-template <class T>
+template <class T, bool AddDx>
 void backward(const Exec& ex, const LayerNormBackward& a, const Tensor& partial) {
   using A = acc_t<T>;
   const int64_t C = a.weight.numel();
@@ -70,7 +69,7 @@ void backward(const Exec& ex, const LayerNormBackward& a, const Tensor& partial)
   T* dx = a.dx.as<T>();
   const A *mean = a.mean.as<A>(), *rstd = a.rstd.as<A>();
   A* sums = partial.as<A>();
-  const RowBackward<T> row_backward{C, a.weight.as<T>(), a.add_dx};
+  const RowBackward<T, AddDx> row_backward{C, a.weight.as<T>()};
   for_blocks(ex, blocks, C, [&](int64_t block) {
     A *dweight = sums + block * 2 * C, *dbias = dweight + C;
     std::fill(dweight, dweight + 2 * C, A(0));
@@ -89,7 +88,13 @@ void run(const Exec& ex, const LayerNormForward& a) {
 }
 
 void run(const Exec& ex, const LayerNormBackward& a, const Tensor& partial) {
-  with_dtype(a.x.dtype, [&]<class T>() { backward<T>(ex, a, partial); });
+  with_dtype(a.x.dtype, [&]<class T>() {
+    if (a.add_dx) {
+      backward<T, true>(ex, a, partial);
+    } else {
+      backward<T, false>(ex, a, partial);
+    }
+  });
 }
 
 }  // namespace rk::cpu

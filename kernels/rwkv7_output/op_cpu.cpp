@@ -36,67 +36,74 @@ acc_t<T> bonus(const T* r, const T* k, const T* r_k, int64_t N) {
   return sum;
 }
 
+// Methods work on a local copy of the struct, so that the compiler sees that writing elements does not change pointers.
 template <class T>
 struct Forward {
   using A = acc_t<T>;
-  const Rwkv7OutputForward& a;
-  const T *y = a.y.as<T>(), *r = a.r.as<T>(), *k = a.k.as<T>(), *v = a.v.as<T>(), *g = a.g.as<T>();
-  const T *weight = a.weight.as<T>(), *bias = a.bias.as<T>(), *r_k = a.r_k.as<T>();
-  T* out = a.out.as<T>();
+  const Rwkv7OutputForward& args;
+  int64_t N = args.N;
+  double eps = args.eps;
+  const T *y = args.y.as<T>(), *r = args.r.as<T>(), *k = args.k.as<T>(), *v = args.v.as<T>(), *g = args.g.as<T>();
+  const T *weight = args.weight.as<T>(), *bias = args.bias.as<T>(), *r_k = args.r_k.as<T>();
+  T* out = args.out.as<T>();
 
   // One head of one row: elements i .. i + N, columns c .. c + N.
   void operator()(int64_t i, int64_t c) const {
-    const Statistics<A> s = statistics(y + i, a.N, a.eps);
-    const A extra = bonus(r + i, k + i, r_k + c, a.N);
+    const auto p = *this;
+    const Statistics<A> s = statistics(p.y + i, p.N, p.eps);
+    const A extra = bonus(p.r + i, p.k + i, p.r_k + c, p.N);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A normed = (get(y, i + j) - s.mean) * s.rstd * get(weight, c + j) + get(bias, c + j);
-      put(out, i + j, (normed + extra * get(v, i + j)) * get(g, i + j));
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A normed = (get(p.y, i + j) - s.mean) * s.rstd * get(p.weight, c + j) + get(p.bias, c + j);
+      put(p.out, i + j, (normed + extra * get(p.v, i + j)) * get(p.g, i + j));
     }
   }
 };
 
-template <class T>
+template <class T, bool Add>
 struct Backward {
   using A = acc_t<T>;
-  const Rwkv7OutputBackward& a;
-  const T *y = a.y.as<T>(), *r = a.r.as<T>(), *k = a.k.as<T>(), *v = a.v.as<T>(), *g = a.g.as<T>();
-  const T *weight = a.weight.as<T>(), *bias = a.bias.as<T>(), *r_k = a.r_k.as<T>(), *dout = a.dout.as<T>();
-  T *dy = a.dy.as<T>(), *dr = a.dr.as<T>(), *dk = a.dk.as<T>(), *dv = a.dv.as<T>(), *dg = a.dg.as<T>();
+  const Rwkv7OutputBackward& args;
+  int64_t N = args.N;
+  double eps = args.eps;
+  const T *y = args.y.as<T>(), *r = args.r.as<T>(), *k = args.k.as<T>(), *v = args.v.as<T>(), *g = args.g.as<T>();
+  const T *weight = args.weight.as<T>(), *bias = args.bias.as<T>(), *r_k = args.r_k.as<T>(), *dout = args.dout.as<T>();
+  T *dy = args.dy.as<T>(), *dr = args.dr.as<T>(), *dk = args.dk.as<T>(), *dv = args.dv.as<T>(), *dg = args.dg.as<T>();
 
   // Sums of parameter gradients of one block of rows.
   struct Sums {
     A *weight, *bias, *r_k;
   };
 
-  void operator()(int64_t i, int64_t c, const Sums& sums) const {
+  void operator()(int64_t i, int64_t c, Sums sums) const {
+    const auto p = *this;
     A dz[kMaxN];
-    const Statistics<A> s = statistics(y + i, a.N, a.eps);
-    const A extra = bonus(r + i, k + i, r_k + c, a.N);
+    const Statistics<A> s = statistics(p.y + i, p.N, p.eps);
+    const A extra = bonus(p.r + i, p.k + i, p.r_k + c, p.N);
     A dextra = 0, plain = 0, scaled = 0;
 #pragma omp simd reduction(+ : dextra, plain, scaled)
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A g_out = get(dout, i + j), normed = (get(y, i + j) - s.mean) * s.rstd;
-      const A z = normed * get(weight, c + j) + get(bias, c + j) + extra * get(v, i + j);
-      dz[j] = g_out * get(g, i + j);
-      put(dg, i + j, g_out * z);
-      dextra += dz[j] * get(v, i + j);
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A g_out = get(p.dout, i + j), normed = (get(p.y, i + j) - s.mean) * s.rstd;
+      const A z = normed * get(p.weight, c + j) + get(p.bias, c + j) + extra * get(p.v, i + j);
+      dz[j] = g_out * get(p.g, i + j);
+      put(p.dg, i + j, g_out * z);
+      dextra += dz[j] * get(p.v, i + j);
       sums.weight[c + j] += dz[j] * normed;
       sums.bias[c + j] += dz[j];
-      plain += dz[j] * get(weight, c + j);
-      scaled += dz[j] * get(weight, c + j) * normed;
+      plain += dz[j] * get(p.weight, c + j);
+      scaled += dz[j] * get(p.weight, c + j) * normed;
     }
-    plain /= static_cast<A>(a.N);
-    scaled /= static_cast<A>(a.N);
+    plain /= static_cast<A>(p.N);
+    scaled /= static_cast<A>(p.N);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A normed = (get(y, i + j) - s.mean) * s.rstd;
-      const A r_j = get(r, i + j), k_j = get(k, i + j), share = dextra * get(r_k, c + j);
-      put(dy, i + j, s.rstd * (dz[j] * get(weight, c + j) - plain - normed * scaled));
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A normed = (get(p.y, i + j) - s.mean) * s.rstd;
+      const A r_j = get(p.r, i + j), k_j = get(p.k, i + j), share = dextra * get(p.r_k, c + j);
+      put(p.dy, i + j, s.rstd * (dz[j] * get(p.weight, c + j) - plain - normed * scaled));
       sums.r_k[c + j] += dextra * r_j * k_j;
-      put(dr, i + j, (a.add ? get(dr, i + j) : A(0)) + share * k_j);
-      put(dk, i + j, (a.add ? get(dk, i + j) : A(0)) + share * r_j);
-      put(dv, i + j, (a.add ? get(dv, i + j) : A(0)) + extra * dz[j]);
+      put(p.dr, i + j, (Add ? get(p.dr, i + j) : A(0)) + share * k_j);
+      put(p.dk, i + j, (Add ? get(p.dk, i + j) : A(0)) + share * r_j);
+      put(p.dv, i + j, (Add ? get(p.dv, i + j) : A(0)) + extra * dz[j]);
     }
   }
 };
@@ -110,12 +117,12 @@ void forward(const Exec& ex, const Rwkv7OutputForward& a) {
   });
 }
 
-template <class T>
+template <class T, bool Add>
 void backward(const Exec& ex, const Rwkv7OutputBackward& a, const Tensor& partial) {
   using A = acc_t<T>;
   const int64_t C = a.weight.numel();
   const RowBlocks blocks(a.y.numel() / C);
-  const Backward<T> head{a};
+  const Backward<T, Add> head{a};
   A* all = partial.as<A>();
   for_blocks(ex, blocks, 4 * C, [&](int64_t block) {
     A* s = all + block * 3 * C;
@@ -136,7 +143,13 @@ void run(const Exec& ex, const Rwkv7OutputForward& a) {
 }
 
 void run(const Exec& ex, const Rwkv7OutputBackward& a, const Tensor& partial) {
-  with_dtype(a.y.dtype, [&]<class T>() { backward<T>(ex, a, partial); });
+  with_dtype(a.y.dtype, [&]<class T>() {
+    if (a.add) {
+      backward<T, true>(ex, a, partial);
+    } else {
+      backward<T, false>(ex, a, partial);
+    }
+  });
 }
 
 }  // namespace rk::cpu

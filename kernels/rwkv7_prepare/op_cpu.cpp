@@ -22,32 +22,35 @@ acc_t<T> key_norm(const T* k0, const T* k_k, int64_t N) {
   return std::max(std::sqrt(squares), acc_t<T>(1e-12));
 }
 
+// Methods work on a local copy of the struct, so that the compiler sees that writing elements does not change pointers.
 template <class T>
 struct Forward {
   using A = acc_t<T>;
-  const Rwkv7PrepareForward& a;
-  const T *k0 = a.k0.as<T>(), *w_lora = a.w_lora.as<T>(), *a_lora = a.a_lora.as<T>();
-  const T *v0_in = maybe<T>(a.v0_in), *v_lora = maybe<T>(a.v_lora), *v_first = maybe<T>(a.v_first);
-  const T *w0 = a.w0.as<T>(), *a0 = a.a0.as<T>(), *v0 = maybe<T>(a.v0), *k_k = a.k_k.as<T>(), *k_a = a.k_a.as<T>();
-  T *w = a.w.as<T>(), *k = a.k.as<T>(), *out_a = a.a.as<T>(), *b = a.b.as<T>(), *v = maybe<T>(a.v);
+  const Rwkv7PrepareForward& args;
+  int64_t N = args.N;
+  const T *k0 = args.k0.as<T>(), *w_lora = args.w_lora.as<T>(), *a_lora = args.a_lora.as<T>();
+  const T *v0_in = maybe<T>(args.v0_in), *v_lora = maybe<T>(args.v_lora), *v_first = maybe<T>(args.v_first);
+  const T *w0 = args.w0.as<T>(), *a0 = args.a0.as<T>(), *v0 = maybe<T>(args.v0), *k_k = args.k_k.as<T>(), *k_a = args.k_a.as<T>();
+  T *w = args.w.as<T>(), *k = args.k.as<T>(), *out_a = args.a.as<T>(), *b = args.b.as<T>(), *v = maybe<T>(args.v);
 
   // One head of one row: elements i .. i + N, columns c .. c + N.
   void operator()(int64_t i, int64_t c) const {
-    const A inverse = A(1) / key_norm(k0 + i, k_k + c, a.N);
+    const auto p = *this;
+    const A inverse = A(1) / key_norm(p.k0 + i, p.k_k + c, p.N);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A key = get(k0, i + j), alpha = fast_sigmoid(get(a0, c + j) + get(a_lora, i + j));
-      const A kappa = key * get(k_k, c + j) * inverse;
-      put(w, i + j, get(w0, c + j) + get(w_lora, i + j));
-      put(k, i + j, key * (A(1) + (alpha - A(1)) * get(k_a, c + j)));
-      put(out_a, i + j, -kappa);
-      put(b, i + j, kappa * alpha);
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A key = get(p.k0, i + j), alpha = fast_sigmoid(get(p.a0, c + j) + get(p.a_lora, i + j));
+      const A kappa = key * get(p.k_k, c + j) * inverse;
+      put(p.w, i + j, get(p.w0, c + j) + get(p.w_lora, i + j));
+      put(p.k, i + j, key * (A(1) + (alpha - A(1)) * get(p.k_a, c + j)));
+      put(p.out_a, i + j, -kappa);
+      put(p.b, i + j, kappa * alpha);
     }
-    if (!v_first) return;
+    if (!p.v_first) return;
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A q = fast_sigmoid(get(v0, c + j) + get(v_lora, i + j));
-      put(v, i + j, get(v0_in, i + j) + (get(v_first, i + j) - get(v0_in, i + j)) * q);
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A q = fast_sigmoid(get(p.v0, c + j) + get(p.v_lora, i + j));
+      put(p.v, i + j, get(p.v0_in, i + j) + (get(p.v_first, i + j) - get(p.v0_in, i + j)) * q);
     }
   }
 };
@@ -55,14 +58,15 @@ struct Forward {
 template <class T>
 struct Backward {
   using A = acc_t<T>;
-  const Rwkv7PrepareBackward& a;
-  const T *k0 = a.k0.as<T>(), *a_lora = a.a_lora.as<T>();
-  const T *v0_in = maybe<T>(a.v0_in), *v_lora = maybe<T>(a.v_lora), *v_first = maybe<T>(a.v_first);
-  const T *a0 = a.a0.as<T>(), *v0 = maybe<T>(a.v0), *k_k = a.k_k.as<T>(), *k_a = a.k_a.as<T>();
-  const T *dw = a.dw.as<T>(), *dk = a.dk.as<T>(), *da = a.da.as<T>(), *db = a.db.as<T>(), *dv = maybe<T>(a.dv);
-  T *dw_lora = a.dw_lora.as<T>(), *da_lora = a.da_lora.as<T>(), *dk0 = a.dk0.as<T>();
-  T *dv0_in = maybe<T>(a.dv0_in), *dv_lora = maybe<T>(a.dv_lora);
-  A* dv_first = maybe<A>(a.dv_first);
+  const Rwkv7PrepareBackward& args;
+  int64_t N = args.N;
+  const T *k0 = args.k0.as<T>(), *a_lora = args.a_lora.as<T>();
+  const T *v0_in = maybe<T>(args.v0_in), *v_lora = maybe<T>(args.v_lora), *v_first = maybe<T>(args.v_first);
+  const T *a0 = args.a0.as<T>(), *v0 = maybe<T>(args.v0), *k_k = args.k_k.as<T>(), *k_a = args.k_a.as<T>();
+  const T *dw = args.dw.as<T>(), *dk = args.dk.as<T>(), *da = args.da.as<T>(), *db = args.db.as<T>(), *dv = maybe<T>(args.dv);
+  T *dw_lora = args.dw_lora.as<T>(), *da_lora = args.da_lora.as<T>(), *dk0 = args.dk0.as<T>();
+  T *dv0_in = maybe<T>(args.dv0_in), *dv_lora = maybe<T>(args.dv_lora);
+  A* dv_first = maybe<A>(args.dv_first);
 
   // Sums of parameter gradients of one block of rows.
   struct Sums {
@@ -70,51 +74,53 @@ struct Backward {
   };
 
   // One head of one row. Outputs may lie over inputs: they are written after everything is read.
-  void keys(int64_t i, int64_t c, const Sums& sums) const {
+  void keys(int64_t i, int64_t c, Sums sums) const {
+    const auto p = *this;
     A alpha[kMaxN], kappa[kMaxN], dkappa[kMaxN], pre[kMaxN], key_grad[kMaxN];
-    const A norm = key_norm(k0 + i, k_k + c, a.N), inverse = A(1) / norm;
+    const A norm = key_norm(p.k0 + i, p.k_k + c, p.N), inverse = A(1) / norm;
     A along = 0;
 #pragma omp simd reduction(+ : along)
-    for (int64_t j = 0; j < a.N; ++j) {
-      alpha[j] = fast_sigmoid(get(a0, c + j) + get(a_lora, i + j));
-      kappa[j] = get(k0, i + j) * get(k_k, c + j) * inverse;
-      dkappa[j] = get(db, i + j) * alpha[j] - get(da, i + j);
+    for (int64_t j = 0; j < p.N; ++j) {
+      alpha[j] = fast_sigmoid(get(p.a0, c + j) + get(p.a_lora, i + j));
+      kappa[j] = get(p.k0, i + j) * get(p.k_k, c + j) * inverse;
+      dkappa[j] = get(p.db, i + j) * alpha[j] - get(p.da, i + j);
       along += kappa[j] * dkappa[j];
     }
     if (!(norm > A(1e-12))) along = 0;  // at the floor the norm is a constant
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A key = get(k0, i + j), mixed = get(dk, i + j), share = get(k_a, c + j);
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A key = get(p.k0, i + j), mixed = get(p.dk, i + j), share = get(p.k_a, c + j);
       const A du = (dkappa[j] - kappa[j] * along) * inverse;
-      const A dalpha = mixed * key * share + get(db, i + j) * kappa[j];
+      const A dalpha = mixed * key * share + get(p.db, i + j) * kappa[j];
       pre[j] = dalpha * alpha[j] * (A(1) - alpha[j]);
-      key_grad[j] = mixed * (A(1) + (alpha[j] - A(1)) * share) + du * get(k_k, c + j);
+      key_grad[j] = mixed * (A(1) + (alpha[j] - A(1)) * share) + du * get(p.k_k, c + j);
       sums.k_k[c + j] += du * key;
       sums.k_a[c + j] += mixed * key * (alpha[j] - A(1));
       sums.a0[c + j] += pre[j];
-      sums.w0[c + j] += get(dw, i + j);
+      sums.w0[c + j] += get(p.dw, i + j);
     }
-    if (dw_lora != dw) std::copy_n(dw + i, a.N, dw_lora + i);
+    if (p.dw_lora != p.dw) std::copy_n(p.dw + i, p.N, p.dw_lora + i);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) put(da_lora, i + j, pre[j]);
+    for (int64_t j = 0; j < p.N; ++j) put(p.da_lora, i + j, pre[j]);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) put(dk0, i + j, key_grad[j]);
+    for (int64_t j = 0; j < p.N; ++j) put(p.dk0, i + j, key_grad[j]);
   }
 
-  void values(int64_t i, int64_t c, const Sums& sums) const {
+  void values(int64_t i, int64_t c, Sums sums) const {
+    const auto p = *this;
     A own[kMaxN], pre[kMaxN];
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) {
-      const A g = get(dv, i + j), q = fast_sigmoid(get(v0, c + j) + get(v_lora, i + j));
+    for (int64_t j = 0; j < p.N; ++j) {
+      const A g = get(p.dv, i + j), q = fast_sigmoid(get(p.v0, c + j) + get(p.v_lora, i + j));
       own[j] = g * (A(1) - q);
-      pre[j] = g * (get(v_first, i + j) - get(v0_in, i + j)) * q * (A(1) - q);
-      dv_first[i + j] += g * q;
+      pre[j] = g * (get(p.v_first, i + j) - get(p.v0_in, i + j)) * q * (A(1) - q);
+      p.dv_first[i + j] += g * q;
       sums.v0[c + j] += pre[j];
     }
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) put(dv0_in, i + j, own[j]);
+    for (int64_t j = 0; j < p.N; ++j) put(p.dv0_in, i + j, own[j]);
 #pragma omp simd
-    for (int64_t j = 0; j < a.N; ++j) put(dv_lora, i + j, pre[j]);
+    for (int64_t j = 0; j < p.N; ++j) put(p.dv_lora, i + j, pre[j]);
   }
 };
 

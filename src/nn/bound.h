@@ -11,10 +11,9 @@ inline Tensor value(const Exec& ex, const Param& p) {
   return p.w;
 }
 
-// Where gradients of p are added. Those of a frozen parameter go to scratch memory and are forgotten with it: only
-// vectors come here, matrices skip the product (Linear).
+// Where gradients of p are added; null for a frozen parameter, which operators leave out.
 inline Tensor grad(const Exec& ex, const Param& p) {
-  if (!p.trainable) return ex.scratch->take(acc_dtype(p.w.dtype), p.shape);
+  if (!p.trainable) return {};
   require(p.dw || ex.dry(), "a gradient is bound while its unit's backward runs");
   return p.dw;
 }

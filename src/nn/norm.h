@@ -33,7 +33,6 @@ class Norm {
                 .x = a.x, .weight = value(ex, *weight_), .bias = value(ex, *bias_), .y = a.y, .mean = a.stats.mean, .rstd = a.stats.rstd});
   }
   void backward(const Exec& ex, const NormBackward& a) const {
-    const ArenaScope scope(*ex.scratch);
     run(ex, LayerNormBackward{.x = a.x,
                               .weight = value(ex, *weight_),
                               .mean = a.stats.mean,

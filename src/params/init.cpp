@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "device/thread_pool.h"
+#include "params/gaussian.h"
 #include "params/orthogonal.h"
 
 namespace rk {
@@ -11,7 +12,9 @@ namespace rk {
 static std::vector<double> orthogonal_values(const Param& p, uint64_t seed, ThreadPool* pool) {
   const int64_t rows = p.shape[0], cols = p.shape[1], longer = std::max(rows, cols), shorter = std::min(rows, cols);
   require(rows * cols == p.numel(), "an orthogonal parameter is a matrix");
-  const std::vector<float> q = draw(Orthonormal{longer, shorter, seed, stream_of(p.name.c_str())}, pool);
+  std::vector<float> q(static_cast<size_t>(p.numel()));
+  fill_gaussian(seed, stream_of(p.name.c_str()), q, pool);
+  orthonormalise(q, longer, shorter, pool);
   std::vector<double> values(q.size());
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < cols; ++j) {

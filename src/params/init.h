@@ -15,6 +15,6 @@ class ThreadPool;
 std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool = nullptr);
 
 // Quick stand-ins of the same sizes for benches, where values do not matter: orthogonal matrices become normal ones of the same scale.
-std::vector<double> quick_values(const Param& p, uint64_t seed);
+std::vector<double> quick_values(const Param& p, uint64_t seed, ThreadPool* pool = nullptr);
 
 }  // namespace rk

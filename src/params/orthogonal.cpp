@@ -1,17 +1,16 @@
 // QR by Cholesky: with G = A^T A = R^T R, Q = A R^-1. All of the work is in matrix products over tiles that are fixed
-// whatever the number of threads, twice as fast as Householder reflections. Q's columns lose orthogonality like
+// whatever the number of threads, with half the operations of Householder reflections. Q's columns lose orthogonality like
 // cond(A)^2: little for a tall Gaussian matrix, much for a nearly square one, which is therefore factored in double
-// first and, once it is almost orthonormal, a second time (CholeskyQR2, Fukaya et al. 2014).
+// first and, once it is almost orthonormal, a second time (CholeskyQR2; Yamamoto et al. 2015). The rare matrix for which
+// double is not enough begins with R^T R = G + shift I (Fukaya et al. 2020).
 #include "params/orthogonal.h"
 
 #include <cblas.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "base/error.h"
-#include "base/rng.h"
 #include "device/thread_pool.h"
 
 namespace rk {
@@ -86,26 +85,27 @@ std::pair<int64_t, int64_t> upper_tile(int64_t index, int64_t first, int64_t n) 
   return {row, row + index};
 }
 
-// Factors the upper half of one tile of g in place.
+// Factors the upper half of one tile of g in place. False: a pivot is not above `floor`.
 template <class T>
-void cholesky_tile(T* g, int64_t n, int64_t ld) {
+bool cholesky_tile(T* g, int64_t n, int64_t ld, T floor) {
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t k = 0; k < i; ++k)
       for (int64_t j = i; j < n; ++j) g[i * ld + j] -= g[k * ld + i] * g[k * ld + j];
-    require(g[i * ld + i] > 0, "a Gaussian matrix has full rank");
+    if (!(g[i * ld + i] > floor)) return false;
     const T scale = 1 / std::sqrt(g[i * ld + i]);
     for (int64_t j = i; j < n; ++j) g[i * ld + j] *= scale;
   }
+  return true;
 }
 
-// The upper half of g [n,n] becomes R with R^T R = g.
+// The upper half of g [n,n] becomes R with R^T R = g. False: a pivot is not above `floor`.
 template <class T>
-void cholesky(T* g, int64_t n, ThreadPool* pool) {
+bool cholesky(T* g, int64_t n, T floor, ThreadPool* pool) {
   const int64_t tiles = (n + kTile - 1) / kTile;
   const auto width = [&](int64_t t) { return std::min(kTile, n - t * kTile); };
   const auto at = [&](int64_t i, int64_t j) { return g + i * kTile * n + j * kTile; };
   for (int64_t t = 0; t < tiles; ++t) {
-    cholesky_tile(at(t, t), width(t), n);
+    if (!cholesky_tile(at(t, t), width(t), n, floor)) return false;
     const int64_t rest = tiles - t - 1;
     each(pool, rest, [&](int64_t i) {
       const int64_t j = t + 1 + i;
@@ -116,11 +116,12 @@ void cholesky(T* g, int64_t n, ThreadPool* pool) {
       multiply(Product<T>{width(i), width(j), width(t), at(t, i), at(t, j), at(i, j), n, n, n, -1, 1});
     });
   }
+  return true;
 }
 
-// a [m,n] becomes the Q of its QR.
+// The upper half of a^T a + shift I, a [m,n].
 template <class T>
-void orthonormalise(T* a, int64_t m, int64_t n, ThreadPool* pool) {
+std::vector<T> gram(const T* a, int64_t m, int64_t n, T shift, ThreadPool* pool) {
   std::vector<T> g(static_cast<size_t>(n * n));
   const int64_t tiles = (n + kTile - 1) / kTile;
   each(pool, tiles * (tiles + 1) / 2, [&](int64_t index) {
@@ -128,48 +129,53 @@ void orthonormalise(T* a, int64_t m, int64_t n, ThreadPool* pool) {
     multiply(Product<T>{std::min(kTile, n - i * kTile), std::min(kTile, n - j * kTile), m, a + i * kTile, a + j * kTile,
                         &g[static_cast<size_t>(i * kTile * n + j * kTile)], n, n, n});
   });
-  cholesky(g.data(), n, pool);
-  each(pool, (m + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
+  for (int64_t i = 0; i < n; ++i) g[static_cast<size_t>(i * n + i)] += shift;
+  return g;
+}
+
+// a [m,n] = a R^-1. False, a unchanged: a pivot of the factorisation is not above `floor`.
+template <class T>
+struct Pass {
+  T* a;
+  int64_t m, n;
+  T shift = 0, floor = 0;
+};
+template <class T>
+bool run(const Pass<T>& p, ThreadPool* pool) {
+  std::vector<T> g = gram(p.a, p.m, p.n, p.shift, pool);
+  if (!cholesky(g.data(), p.n, p.floor, pool)) return false;
+  each(pool, (p.m + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
     const int64_t row = block * kRowBlock;
-    solve(Solve<T>{CblasRight, CblasNoTrans, std::min(kRowBlock, m - row), n, g.data(), a + row * n, n, n});
+    solve(Solve<T>{CblasRight, CblasNoTrans, std::min(kRowBlock, p.m - row), p.n, g.data(), p.a + row * p.n, p.n, p.n});
   });
+  return true;
 }
 
-// Four standard normal numbers from sixteen random bytes (Box-Muller).
-void four_normals(const std::array<uint32_t, 4>& bits, float* out) {
-  for (size_t i = 0; i < 4; i += 2) {
-    const float u = (static_cast<float>(bits[i] >> 8) + 0.5f) * 0x1p-24f;  // (0, 1): its logarithm is finite
-    const float angle = static_cast<float>(bits[i + 1] >> 8) * (2 * std::numbers::pi_v<float> * 0x1p-24f);
-    const float radius = std::sqrt(-2 * std::log(u));
-    out[i] = radius * std::cos(angle);
-    out[i + 1] = radius * std::sin(angle);
-  }
-}
-
-std::vector<float> gaussian(const Orthonormal& a, ThreadPool* pool) {
-  const int64_t n = a.rows * a.cols, groups = (n + 3) / 4, block = 4096;
-  std::vector<float> out(static_cast<size_t>(groups * 4));
-  each(pool, (groups + block - 1) / block, [&](int64_t b) {
-    for (int64_t g = b * block; g < std::min(groups, (b + 1) * block); ++g)
-      four_normals(philox(a.seed, a.stream, static_cast<uint64_t>(g)), &out[static_cast<size_t>(g * 4)]);
-  });
-  out.resize(static_cast<size_t>(n));
-  return out;
+// Close enough to orthonormal columns for a last pass in float.
+void precondition(std::vector<double>& a, int64_t m, int64_t n, ThreadPool* pool) {
+  double squares = 0;
+  for (double x : a) squares += x * x;
+  Pass<double> pass{a.data(), m, n};
+  pass.floor = 1e-12 * squares;
+  if (run(pass, pool)) return;
+  pass.floor = 0;
+  pass.shift = 1e-13 * squares;
+  require(run(pass, pool), "a shifted matrix of products is positive");
+  pass.shift = 0;
+  require(run(pass, pool), "a matrix to be made orthonormal has full rank");
 }
 
 }  // namespace
 
-std::vector<float> draw(const Orthonormal& a, ThreadPool* pool) {
-  require(a.rows >= a.cols && a.cols >= 1, "orthonormal columns need as many rows");
+void orthonormalise(std::span<float> a, int64_t rows, int64_t cols, ThreadPool* pool) {
+  require(rows >= cols && cols >= 1 && static_cast<int64_t>(a.size()) == rows * cols, "orthonormal columns need as many rows");
   const OneBlasThread guard;
-  std::vector<float> q = gaussian(a, pool);
-  if (a.rows < 3 * a.cols) {
-    std::vector<double> first(q.begin(), q.end());
-    orthonormalise(first.data(), a.rows, a.cols, pool);
-    std::copy(first.begin(), first.end(), q.begin());
+  if (rows < 3 * cols) {
+    std::vector<double> wide(a.begin(), a.end());
+    precondition(wide, rows, cols, pool);
+    std::copy(wide.begin(), wide.end(), a.begin());
   }
-  orthonormalise(q.data(), a.rows, a.cols, pool);
-  return q;
+  require(run(Pass<float>{a.data(), rows, cols}, pool), "a matrix to be made orthonormal has full rank");
 }
 
 }  // namespace rk

@@ -1,18 +1,14 @@
-// Random matrices with orthonormal columns.
+// Matrices with orthonormal columns.
 #pragma once
 #include <cstdint>
-#include <vector>
+#include <span>
 
 namespace rk {
 
 class ThreadPool;
 
-// Q [rows, cols], rows >= cols, of the QR of a Gaussian matrix, R's diagonal positive: uniform over the orthonormal
-// matrices. |Q^T Q - I| stays below 1e-5. The same bits for any number of threads.
-struct Orthonormal {
-  int64_t rows, cols;
-  uint64_t seed, stream;
-};
-std::vector<float> draw(const Orthonormal& a, ThreadPool* pool);
+// a [rows, cols], rows >= cols, of full rank, becomes the Q of its QR whose R has a positive diagonal; |Q^T Q - I| stays
+// below 1e-5. The same bits for any number of threads; `pool` (may be null) shares the work.
+void orthonormalise(std::span<float> a, int64_t rows, int64_t cols, ThreadPool* pool);
 
 }  // namespace rk

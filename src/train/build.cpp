@@ -27,8 +27,9 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
 }
 
 // The fresh values of one parameter as a file of the model's dtype would hold them.
-std::vector<double> rounded_fresh_values(const Model& model, const Param& p, const RunConfig& config) {
-  std::vector<double> values = config.init == "normal" ? quick_values(p, seed_of(config)) : fresh_values(p, seed_of(config));
+std::vector<double> rounded_fresh_values(const Exec& ex, const Model& model, const Param& p, const RunConfig& config) {
+  std::vector<double> values =
+      config.init == "normal" ? quick_values(p, seed_of(config), ex.pool) : fresh_values(p, seed_of(config), ex.pool);
   if (model.dtype == DType::f32)
     for (double& x : values) x = static_cast<double>(static_cast<float>(x));
   if (model.dtype == DType::bf16)
@@ -92,7 +93,7 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
 }
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {
-  for (const Param& p : model.params.all()) shards.set(ex, p, 0, rounded_fresh_values(model, p, config));
+  for (const Param& p : model.params.all()) shards.set(ex, p, 0, rounded_fresh_values(ex, model, p, config));
 }
 
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config) {
@@ -100,7 +101,7 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
   const auto missing =
       load_weights(model, *reader, path, config.load_partial,
                    [&](const Param& p, int64_t first, std::span<const double> values) { shards.set(ex, p, first, values); });
-  for (const Param* p : missing) shards.set(ex, *p, 0, rounded_fresh_values(model, *p, config));
+  for (const Param* p : missing) shards.set(ex, *p, 0, rounded_fresh_values(ex, model, *p, config));
 }
 
 void load_from_checkpoint(const Exec&, Shards& shards, CheckpointReader& reader) {

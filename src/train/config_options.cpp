@@ -236,6 +236,10 @@ Options run_options() {
 
 Options machine_options() {
   using C = RunConfig;
+  ConfigOption devices = whole("devices", &C::devices, {0}, "ranks on this host, started here when not under mpirun; 0 = what was started");
+  devices.set = [plain = devices.set](RunConfig& c, const std::string& value) {
+    return plain(c, lower_case(value) == "auto" ? "0" : value);
+  };
   return {
       common(choice("accelerator", &C::accelerator, {{"auto", "auto"}, {"cpu", "cpu"}, {"gpu", "cuda"}, {"cuda", "cuda"}},
                     "where kernels run")),
@@ -261,7 +265,7 @@ Options machine_options() {
                     "what kernels compute in; not given = fp32 on the CPU, bf16 on CUDA")),
       common(whole("zero", &C::zero, {-1, 3},
                    "what ranks divide: 1 optimizer state, 2 and gradients, 3 and parameters; -1 = 1 where there are several ranks")),
-      common(whole("devices", &C::devices, {0}, "ranks on this host, started here when not under mpirun; 0 = what was started")),
+      common(devices),
       whole("num_nodes", &C::num_nodes, {0}, "hosts; 0 = what was started"),
       common(whole("threads", &C::threads, {0, 4096}, "threads of a rank; 0 = cores / ranks of the host")),
       common(yes_no("grad_cp", &C::grad_cp, "1 = keep only the input of each block and compute the rest again: less memory, same numbers")),

@@ -66,6 +66,7 @@ struct Generator::Impl {
   std::vector<double> result;
 
   explicit Impl(int threads) : pool(threads) {}
+  Exec loading() { return {.device = Device::cpu, .pool = &pool}; }  // without arenas: these are still counting then
   Exec exec() { return {.device = Device::cpu, .pool = &pool, .kept = &kept, .scratch = &scratch}; }
 
   void load_file(const std::string& path, DType dtype);
@@ -81,7 +82,7 @@ void Generator::Impl::load_file(const std::string& path, DType dtype) {
   model = model_for(reader->tensors(), path, dtype);
   shards = std::make_unique<Shards>(*comm, flat_layout(*model, 1), dtype, Sharding{}, false);
   load_weights(*model, *reader, path, false,
-               [&](const Param& p, int64_t first, std::span<const double> values) { shards->set(exec(), p, first, values); });
+               [&](const Param& p, int64_t first, std::span<const double> values) { shards->set(loading(), p, first, values); });
 }
 
 void Generator::Impl::load_folder(const std::string& folder, DType dtype) {
@@ -99,7 +100,7 @@ void Generator::Impl::load_folder(const std::string& folder, DType dtype) {
     for (int64_t first = 0; first < p.numel(); first += piece_size) {
       values.resize(static_cast<size_t>(std::min(piece_size, p.numel() - first)));
       reader.read(p.name, "master", first, static_cast<int64_t>(values.size()), DType::f64, values.data());
-      shards->set(exec(), p, first, values);
+      shards->set(loading(), p, first, values);
     }
 }
 

@@ -45,9 +45,9 @@ class Trainer {
   StepReport step();
   void after_step(StepReport& report);
   void end_mini_epoch(const StepReport& report);
+  void export_or_warn(const std::string& file);
   void save(bool wait);
   void commit_save();
-  void validate(StepReport& report);
   ExitCode finish(bool interrupted);
   double sum(Sum what) const { return sums_.as<double>()[what]; }
   bool leads() const { return comm_.rank() == 0; }
@@ -281,7 +281,7 @@ void Trainer::after_step(StepReport& report) {
   if (report.epoch_step == horizon_.epoch_steps) end_mini_epoch(report);
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
   const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
-  if (!ends && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps) export_weights(*model_, *shards_, path("rwkv-final.pth"));
+  if (!ends && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps) export_or_warn("rwkv-final.pth");
   if (!ends && (save_now_ || cadence_.due(state_.step, state_.tokens))) save(false);
 }
 
@@ -295,13 +295,20 @@ void Trainer::end_mini_epoch(const StepReport& report) {
   const bool due = config_.epoch_save > 0 && since_launch % config_.epoch_save == 0;
   const bool last = config_.epoch_count > 0 && name + 1 == config_.epoch_count;
   if (!due && !last) return;
+  export_or_warn(cat("rwkv-", name, ".pth"));
+  if (!horizon_.reached(state_.step) && !stop_) save(false);
+}
+
+// Weights on the way: a full disk does not end the run.
+void Trainer::export_or_warn(const std::string& file) {
+  watchdog_->pause();
   try {
-    export_weights(*model_, *shards_, path(cat("rwkv-", name, ".pth")));
-    observer_.line(cat("saved ", path(cat("rwkv-", name, ".pth"))));
+    export_weights(*model_, *shards_, path(file));
+    observer_.line(cat("saved ", path(file)));
   } catch (const Error& e) {
     observer_.line(cat("warning: ", e.what(), "; training goes on and tries again at the next mini-epoch"));
   }
-  if (!horizon_.reached(state_.step) && !stop_) save(false);
+  watchdog_->resume();
 }
 
 // Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.

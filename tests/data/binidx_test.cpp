@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "data/binidx_writer.h"
-#include "io/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace rk {
 namespace {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "data/binidx.h"
-#include "io/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace rk {
 namespace {

@@ -13,7 +13,7 @@
 #include "data/text_error.h"
 #include "data/utf8.h"
 #include "data/world_vocab.h"
-#include "io/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace rk {
 namespace {

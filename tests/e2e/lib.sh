@@ -2,7 +2,7 @@
 # Shared by the end-to-end tests: bash only. Each test is called with the path of rookery.
 set -u
 trap '' PIPE  # a run that is gone reads no more keys
-rookery=${1:?usage: $0 PATH_OF_ROOKERY}
+rookery=$(realpath "${1:?usage: $0 PATH_OF_ROOKERY}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0

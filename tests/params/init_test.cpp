@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "device/thread_pool.h"
+#include "params/gaussian.h"
+#include "params/orthogonal.h"
 
 namespace rk {
 namespace {
@@ -64,7 +66,35 @@ TEST(FreshValues, DoNotDependOnThreads) {
     EXPECT_EQ(alone, fresh_values(p, 9, &two));
     EXPECT_EQ(alone, fresh_values(p, 9, &five));
     EXPECT_NE(alone, fresh_values(p, 10));
+    EXPECT_EQ(quick_values(p, 9), quick_values(p, 9, &five));
   }
+}
+
+// So close to dependent columns that a first factorisation in double fails.
+TEST(Orthonormalise, SurvivesNearlyDependentColumns) {
+  for (int64_t n : {2, 50, 300}) {
+    Param p = matrix(n, n, InitKind::orthogonal, 1);
+    std::vector<float> a(static_cast<size_t>(n * n));
+    fill_gaussian(1, 2, a, nullptr);
+    for (int64_t i = 0; i < n; ++i) {
+      float* row = &a[static_cast<size_t>(i * n)];
+      row[n - 1] = row[0] * (1 + 1e-7f * static_cast<float>(i));
+    }
+    const std::vector<float> before = a;
+    orthonormalise(a, n, n, nullptr);
+    EXPECT_LT(distance_from_orthogonal(p, {a.begin(), a.end()}), 5e-6) << n;
+    double r00 = 0;  // the first column keeps its direction
+    for (int64_t i = 0; i < n; ++i) r00 += static_cast<double>(a[static_cast<size_t>(i * n)] * before[static_cast<size_t>(i * n)]);
+    EXPECT_GT(r00, 0);
+  }
+}
+
+TEST(QuickValues, HaveTheScaleOfOrthogonalOnes) {
+  const Param p = matrix(513, 301, InitKind::orthogonal, 0.5);
+  double quick = 0, fresh = 0;
+  for (double x : quick_values(p, 1)) quick += x * x;
+  for (double x : fresh_values(p, 1)) fresh += x * x;
+  EXPECT_NEAR(quick / fresh, 1, 0.02);
 }
 
 TEST(FreshValues, DifferByName) {

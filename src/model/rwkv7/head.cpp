@@ -8,7 +8,7 @@
 namespace rk::rwkv7 {
 namespace {
 
-constexpr int64_t kChunkBytes = 32 << 20;  // of logits, where the user does not say
+constexpr int64_t kChunkBytes = 128 << 20;  // of logits, where the user does not say
 
 // A tensor without a shape was not handed over; in a dry run those that were have shapes but no data.
 bool given(const Tensor& t) { return t.shape.rank > 0; }

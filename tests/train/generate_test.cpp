@@ -1,0 +1,112 @@
+// Token choice, resized tensors, and generation: the same text whatever the segments.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/rng.h"
+#include "io/tensor_file.h"
+#include "model/families.h"
+#include "params/init.h"
+#include "train/generator.h"
+#include "train/resized.h"
+#include "train/token_choice.h"
+
+namespace rk {
+namespace {
+
+TEST(TokenChoice, TemperatureZeroTakesTheMostProbable) {
+  const std::vector<double> logits = {0.5, 2, 2, -1};
+  for (double u : {0.0, 0.5, 0.999}) EXPECT_EQ(choose_token(logits, {.temperature = 0}, u), 1) << "the lower of two equal ones";
+  EXPECT_EQ(choose_token(logits, {.top_k = 1}, 0.999), 1);
+  EXPECT_EQ(choose_token(logits, {.top_p = 0}, 0.999), 1);
+}
+
+// How often each id comes over many evenly spread draws.
+std::vector<double> shares(const std::vector<double>& logits, const TokenChoice& rule) {
+  constexpr int n = 20000;
+  std::vector<double> counts(logits.size());
+  for (int i = 0; i < n; ++i) counts[static_cast<size_t>(choose_token(logits, rule, (i + 0.5) / n))] += 1.0 / n;
+  return counts;
+}
+
+TEST(TokenChoice, DrawsByProbability) {
+  const std::vector<double> p = {0.1, 0.4, 0.2, 0.3};
+  std::vector<double> logits;
+  for (double x : p) logits.push_back(std::log(x) + 7);
+  const auto expect = [&](const TokenChoice& rule, const std::vector<double>& expected) {
+    const auto got = shares(logits, rule);
+    for (size_t i = 0; i < p.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-3) << i;
+  };
+  expect({}, p);
+  expect({.top_k = 2}, {0, 4.0 / 7, 0, 3.0 / 7});
+  expect({.top_p = 0.6}, {0, 4.0 / 7, 0, 3.0 / 7});
+  expect({.top_p = 0.75}, {0, 4.0 / 9, 2.0 / 9, 3.0 / 9});
+  expect({.temperature = 0.5}, {0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3, 0.09 / 0.3});
+  expect({.temperature = 0.5, .top_k = 2}, {0, 0.16 / 0.25, 0, 0.09 / 0.25});
+}
+
+TEST(ResizedRows, InterpolatesBetweenRows) {
+  const std::vector<double> source = {0, 10, 2, 30, 4, 50, 6, 70};  // four rows of two
+  EXPECT_EQ(resized_rows(source, 2, 4), source);
+  EXPECT_EQ(resized_rows(source, 2, 2), (std::vector<double>{0, 10, 4, 50}));
+  EXPECT_EQ(resized_rows(source, 2, 8), (std::vector<double>{0, 10, 1, 20, 2, 30, 3, 40, 4, 50, 5, 60, 6, 70, 6, 70}));
+  EXPECT_EQ(resized_rows(std::vector<double>{3}, 1, 3), (std::vector<double>{3, 3, 3}));
+}
+
+// A small model with values that are not the fresh ones, whose outputs would be zero.
+std::string make_model() {
+  ModelSpec spec;
+  spec.n_layer = 2;
+  spec.n_embd = 32;
+  spec.head_size = 16;
+  spec.vocab_size = 50;
+  const Family& family = family_of("x070");
+  const auto model = family.make(family.spec_for_new(spec));
+  std::vector<TensorInfo> infos;
+  for (const Param& p : model->params.all()) {
+    TensorInfo info;
+    info.name = p.name;
+    info.shape.assign(p.shape.size.begin(), p.shape.size.begin() + p.shape.rank);
+    infos.push_back(info);
+  }
+  const std::string path = ::testing::TempDir() + "rookery_generate_test.pth";
+  const auto writer = create_tensor_file(path, infos, {{"tokenizer", "bytes"}});
+  for (const Param& p : model->params.all()) {
+    const Random random(5, stream_of(p.name.c_str()));
+    std::vector<float> x;
+    for (int64_t i = 0; i < p.numel(); ++i) x.push_back(static_cast<float>(0.3 * random.normal(static_cast<uint64_t>(i))));
+    writer->write(x.data(), x.size() * sizeof(float));
+  }
+  writer->finish();
+  return path;
+}
+
+TEST(Generator, SegmentsOfAPromptDoNotMatter) {
+  const std::string path = make_model();
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 600; ++i) tokens.push_back((i * i + 7) % 50);
+  Generator at_once(path, DType::f64, 2), one_by_one(path, DType::f64, 1);
+  const auto a = at_once.feed(tokens);
+  std::span<const double> b;
+  for (const int32_t& token : tokens) b = one_by_one.feed({&token, 1});
+  ASSERT_EQ(a.size(), 50u);
+  double spread = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_NEAR(a[i], b[i], 1e-11);
+    spread += std::abs(a[i] - a[0]);
+  }
+  EXPECT_GT(spread, 0.1) << "the logits say something";
+  EXPECT_EQ(at_once.metadata().at("tokenizer"), "bytes");
+  std::remove(path.c_str());
+}
+
+TEST(Generator, RefusesTokensThatTheModelDoesNotHave) {
+  const std::string path = make_model();
+  Generator model(path, DType::f32, 1);
+  for (const int32_t token : {-1, 50}) EXPECT_THROW(model.feed({&token, 1}), Error);
+  std::remove(path.c_str());
+}
+
+}  // namespace
+}  // namespace rk
