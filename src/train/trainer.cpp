@@ -11,6 +11,7 @@
 #include "kernels/elementwise/op.h"
 #include "train/build.h"
 #include "train/horizon.h"
+#include "train/initial_weights.h"
 #include "train/memory_plan.h"
 #include "train/run_log.h"
 #include "train/runner.h"
@@ -359,15 +360,11 @@ ExitCode Trainer::finish(bool interrupted) {
 // --train_stage 1: the weights that a run would start from, and nothing else.
 ExitCode Trainer::write_init() {
   agree(comm_, [&] {
-    start_ = decide_start(config_);
+    decide_start(config_);  // refuses a folder with a run in it
     if (!config_.data_file.empty() && config_.vocab_size == 0) data_ = std::make_shared<const Binidx>(config_.data_file);
-    model_ = build_model(config_, start_, data_.get());
     make_proj_dir();
-    shards_.emplace(comm_, flat_layout(*model_, comm_.size()), model_->dtype, Sharding{}, false);
-    load_weights_of_start();
+    if (leads()) observer_.line(write_initial_weights(config_, data_.get(), model_dtype(config_), path("rwkv-init.pth"), pool_));
   });
-  export_weights(*model_, *shards_, path("rwkv-init.pth"));
-  observer_.line(cat("wrote ", path("rwkv-init.pth")));
   return ExitCode::done;
 }
 

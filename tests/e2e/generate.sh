@@ -15,6 +15,13 @@ check "init gives the same file again" cmp -s fp32.pth again/fp32.pth
 "$rookery" init "${sizes[@]}" --random_seed 7 other.pth > /dev/null
 check "another seed gives another file" test "$(cksum < other.pth)" != "$(cksum < fp32.pth)"
 check "init grows a vocabulary" contains "$("$rookery" init "${sizes[@]}" --vocab_size 96 --load_model fp32.pth grown.pth)" "wrote grown.pth"
+"$rookery" train --train_stage 1 --proj_dir stage1 "${sizes[@]}" > /dev/null
+mkdir named
+"$rookery" init "${sizes[@]}" named/rwkv-init.pth > /dev/null
+check "stage 1 writes what init writes" cmp -s stage1/rwkv-init.pth named/rwkv-init.pth
+"$rookery" init --load_model fp32.pth named/fp32.pth > /dev/null
+check "a file alone tells all sizes" cmp -s fp32.pth named/fp32.pth
+check "channels cannot be resized" contains "$("$rookery" init --load_model fp32.pth --n_embd 128 x.pth 2>&1)" "only the number of rows"
 check "init has no schedule" contains "$("$rookery" init "${sizes[@]}" --lr_init 1e-3 x.pth 2>&1)" "--lr_init has no meaning"
 check "init needs a vocabulary" contains "$("$rookery" init x.pth 2>&1)" "--vocab_size"
 
