@@ -34,9 +34,10 @@ struct GemmBlocks {
   bool via_sum;  // C is narrower than the sums: they are formed in scratch
 
   GemmBlocks(const GemmSizes& s, bool narrow_c) : via_sum(narrow_c) {
-    constexpr int64_t budget = int64_t{1} << 20, NR = MicroTile<A>::NR;
+    constexpr int64_t budget = (int64_t{5} << 18) / sizeof(A), NR = MicroTile<A>::NR;  // stays in a core's second cache
     kb = std::min<int64_t>(s.K, 1024);
-    nb = std::min(round_up(s.N, NR), std::max(NR, budget / std::max<int64_t>(kb, 1) / NR * NR));
+    const int64_t most = std::max(NR, budget / std::max<int64_t>(kb, 1) / NR * NR), parts = std::max<int64_t>(1, (s.N + most - 1) / most);
+    nb = round_up((s.N + parts - 1) / parts, NR);
   }
   static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 

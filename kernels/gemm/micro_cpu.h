@@ -78,10 +78,20 @@ inline int sliver_vectors(int64_t columns_left) {
   return static_cast<int>(std::min<int64_t>(MicroTile<A>::NV, (columns_left + W - 1) / W));
 }
 
+// Brings a tile of C closer while its products are formed.
+template <class A>
+inline void prefetch(const Target<A>& t) {
+  constexpr int line = 64 / sizeof(A);
+  for (int m = 0; m < t.rows; ++m) {
+    for (int n = 0; n < t.columns; n += line) __builtin_prefetch(t.c + m * t.ldc + n, 1);
+  }
+}
+
 template <class A, class Rows>
 inline void tile_of(int64_t kc, const Rows& a, const A* b, const Target<A>& t) {
   const auto with_vectors = [&]<int NV>() {
     Vec<A> tile[MicroTile<A>::MR][NV];
+    prefetch(t);
     multiply<A, NV>(kc, a, b, tile);
     write_tile<A, NV>(tile, t);
   };

@@ -1,5 +1,5 @@
-// Our own blocked product: the distribution's OpenBLAS runs its Haswell kernels on processors it does not know (72 of 128 GFLOP/s
-// measured on a Sapphire Rapids core, against 112 here), and bits would depend on its choice.
+// Our own blocked product: the distribution's OpenBLAS runs its Haswell kernels on processors it does not know (72 GFLOP/s
+// on a Sapphire Rapids core where this code measured 110 to 119), and bits would depend on its choice.
 #include "kernels/gemm/few_rows_cpu.h"
 #include "kernels/gemm/micro_cpu.h"
 
@@ -36,14 +36,29 @@ struct Blocked {
   static int64_t n_slices(const Part& p) { return (p.k + Blocks::kc - 1) / Blocks::kc; }
   static int64_t slice_length(const Part& p, int64_t slice) { return std::min(Blocks::kc, p.k - slice * Blocks::kc); }
 
+  // One sliver's part of a strip of K.
+  void pack_sliver(const Part& p, int64_t column, int64_t k, int64_t n) const {
+    const int64_t slice = k / Blocks::kc, width = sliver_vectors<A>(p.n - column) * Tile::W;
+    pack_columns<T, A>(b, p.k0 + k, n, p.n0 + column, p.n - column, sliver(p, slice, column) + k % Blocks::kc * width);
+  }
+
+  // Rows of the stored B are read whole where they lie along N, and in pieces of kc where they lie along K.
   void pack_b(const Part& p) const {
-    const int64_t slivers = (p.n + Tile::NR - 1) / Tile::NR;
-    parallel_for(ex, slivers * n_slices(p), 1 + kSmallWork / (Tile::NR * Blocks::kc), [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        const int64_t slice = i / slivers, column = i % slivers * Tile::NR;
-        pack_columns<T, A>(b, p.k0 + slice * Blocks::kc, slice_length(p, slice), p.n0 + column, p.n - column, sliver(p, slice, column));
-      }
-    });
+    constexpr int64_t strip = 16;
+    const int64_t slivers = (p.n + Tile::NR - 1) / Tile::NR, strips = (p.k + strip - 1) / strip;
+    if (b.trans) {
+      parallel_for(ex, slivers * n_slices(p), 1 + kSmallWork / (Tile::NR * Blocks::kc), [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          pack_sliver(p, i % slivers * Tile::NR, i / slivers * Blocks::kc, slice_length(p, i / slivers));
+        }
+      });
+    } else {
+      parallel_for(ex, strips, 1 + kSmallWork / (strip * p.n), [&](int64_t first, int64_t last) {
+        for (int64_t k = first * strip; k < std::min(p.k, last * strip); k += strip) {
+          for (int64_t i = 0; i < slivers; ++i) pack_sliver(p, i * Tile::NR, k, std::min(strip, p.k - k));
+        }
+      });
+    }
   }
 
   // Rows m0 .. m0 + rows, columns first .. last of the part.
