@@ -2,6 +2,7 @@
 #include "io/hdf5/hdf5.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
 #include <cmath>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "io/disk.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
@@ -112,6 +114,35 @@ TEST(Hdf5, UnfinishedFilesAreRemovedAndBrokenOnesRefused) {
   std::ofstream(folder.path("c.h5")) << "no such format";
   EXPECT_THROW(Hdf5Reader(folder.path("c.h5")), Error);
   EXPECT_THROW(Hdf5Reader(folder.path("missing.h5")), Error);
+}
+
+// A failed write must not keep the room of its deleted file, or no later one would succeed.
+TEST(Hdf5, AFullDiskIsLetGo) {
+  TemporaryFolder folder;
+  const std::string small = folder.path("small");
+  std::filesystem::create_directory(small);
+  if (mount("none", small.c_str(), "tmpfs", 0, "size=4m") != 0) GTEST_SKIP() << "needs the right to mount";
+  const uint64_t room = free_bytes(small + "/x");
+  const std::vector<float> x(1 << 18, 1.f);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    try {
+      Hdf5Writer w(small + "/x.h5");
+      w.create("x", DType::f32, {4 << 20});
+      for (int64_t i = 0; i < 16; ++i) w.write_range("x", i << 18, 1 << 18, x.data());
+      w.finish();
+      ADD_FAILURE() << "16 MiB were written to 4";
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("x.h5: No space left"), std::string::npos) << e.what();
+    }
+    EXPECT_EQ(free_bytes(small + "/x"), room);
+  }
+  {
+    Hdf5Writer w(small + "/y.h5");
+    w.write("x", DType::f32, {1 << 18}, x.data());
+    w.finish();
+  }
+  EXPECT_EQ(Hdf5Reader(small + "/y.h5").info("x").numel(), 1 << 18);
+  umount2(small.c_str(), MNT_DETACH);
 }
 
 }  // namespace
