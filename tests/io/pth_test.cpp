@@ -108,6 +108,7 @@ class Hostile : public ::testing::Test {
 TEST_F(Hostile, TheSoundOnesAreTaken) {
   EXPECT_EQ(refusal(tensor()), "");
   EXPECT_EQ(refusal("}" + binunicode("w") + tensor() + "s"), "");
+  EXPECT_EQ(refusal("N"), "");  // no tensor at all
 }
 
 TEST_F(Hostile, MillionsOfValues) { EXPECT_NE(refusal(times("]", 3'000'000)).find("more than"), std::string::npos); }

@@ -83,7 +83,7 @@ class Finder {
 
   std::vector<Found> run() {
     if (object_.at(object_.root).kind == Kind::tensor) return {{{}, "tensor", object_.at(object_.root).n}};
-    visit(object_.root);
+    if (holds_[object_.root]) visit(object_.root);
     return std::move(found_);
   }
 
