@@ -111,4 +111,36 @@ kill -KILL "$(read -r pid rest < "$work/run/run.pid"; echo "$pid")"
 end_of_job
 check "SIGKILL of a rank: exit code" equal $code 1
 check "SIGKILL of a rank: no process left" wait_for 10 no_process_of "$work/run"
+
+# Ctrl+Z and fg.
+n_steps() { wc -l < "$work/run/metrics.jsonl"; }
+in_background "$work/shown" 2 "${small[@]}"
+steps_begin "$work/shown"
+kill -TSTP $job
+sleep 1
+before=$(n_steps)
+sleep 1
+check "Ctrl+Z: stands still" equal "$(n_steps)" "$before"
+kill -CONT $job
+more_steps() { [ "$(n_steps)" -gt "$before" ]; }
+check "fg: goes on" wait_for 20 more_steps
+kill -INT $job
+end_of_job
+check "fg, then Ctrl+C: exit code" equal $code 75
+
+# Under a typed mpirun the ranks have about a second after Ctrl+C: what is promised is the newest complete checkpoint.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+rm -rf "$work/run" "$work/keys" "$work/shown"
+mkfifo "$work/keys"
+line=$(printf '%q ' mpirun --oversubscribe -n 2 "$rookery" train --proj_dir "$work/run" "${small[@]}" --save_every 5)
+script -qefc "$line" "$work/shown" < "$work/keys" > /dev/null 2>&1 &
+terminal=$!
+exec 9> "$work/keys"
+check "typed mpirun: saves" wait_for 60 exists "$work/run/step-*/manifest.json"
+ctrl_c
+end_of_terminal
+check "typed mpirun, Ctrl+C: not finished" [ $code != 0 ]
+check "typed mpirun, Ctrl+C: no process left" wait_for 10 no_process_of "$work/run"
+"$rookery" train --proj_dir "$work/run" --devices 2 --resume auto "${small[@]}" --max_steps 1 > "$work/again" 2>&1
+check "typed mpirun, Ctrl+C: resumes" says "$work/again" "resumed from"
 finish
