@@ -4,8 +4,8 @@
 //   dlogits = scale * weight * (softmax(z) - onehot(target)) + l2_scale * max(z) * onehot(argmax z)       (in place of logits, if
 //   want_gradient)
 // The L2 part covers every row, also uncounted ones; lowest index wins ties; the sign of the maximum is kept. It scales with nothing
-// else: the caller folds the incoming gradient into both scales. logits [R,V] in the accumulation dtype; targets [R] i32;
-// weights [R] f32 or null (all 1). loss_sum is summed in row order in double: thread count does not change bits.
+// else: the caller folds the incoming gradient into both scales; where loss_scale ([1] f64) is given, both are multiplied by it.
+// logits [R,V] in the accumulation dtype or, on a GPU, the model's dtype; targets [R] i32; weights [R] f32 or null (all 1). loss_sum is summed in row order in double: thread count does not change bits.
 #pragma once
 #include "device/exec.h"
 
@@ -14,6 +14,7 @@ namespace rk {
 struct CrossEntropy {
   Tensor logits, targets, weights;
   double scale = 0, l2_scale = 0;
+  Tensor loss_scale;
   bool want_gradient = false;
   Tensor loss_sum, row_loss;
 };

@@ -1,7 +1,7 @@
 // Group norm of the operator's output, bonus and gate (golden rwkv7 §3.2, §5), per row and head of N channels:
 //   z = GroupNorm(y; weight, bias, eps) + (sum_j r_j k_j r_k[h,j]) * v;   out = z * g
 // y, r, k, v, g, out [R,C] in the model's dtype; weight, bias [C]; r_k [H,N]. Statistics are recomputed in backward.
-// Backward sets dy, dg, adds into dr, dk, dv (which already hold the operator's gradients, added = true) or sets them, and adds to
+// Backward also sets out again (null: not wanted; what the product behind it needs for its weight). It sets dy, dg, adds into dr, dk, dv (which already hold the operator's gradients, added = true) or sets them, and adds to
 // dweight, dbias, dr_k (accumulation dtype). dg may alias dout; dy may not.
 #pragma once
 #include "device/exec.h"
@@ -16,7 +16,7 @@ struct Rwkv7OutputForward {
 struct Rwkv7OutputBackward {
   int64_t N = 64;
   double eps = 64e-5;
-  Tensor y, r, k, v, g, weight, bias, r_k, dout;
+  Tensor y, r, k, v, g, weight, bias, r_k, dout, out;
   Tensor dy, dr, dk, dv, dg;
   bool add = false;  // add to dr, dk, dv instead of setting them
   Tensor dweight, dbias, dr_k;

@@ -1,5 +1,5 @@
 // From the projections of RWKV-7's time mix to the operands of the WKV-7 operator (golden rwkv7 §3.2, §5), per row and head:
-//   w     = w0 + w_lora                                   raw decay, handed to the operator as it is
+//   w     = w0 + w_lora                                   raw decay, handed to the operator as it is; left out where w is null
 //   alpha = sigmoid(a0 + a_lora)
 //   u = k0 * k_k;  kappa = u / max(|u_head|, 1e-12)       uses k before the next line
 //   k     = k0 * (1 + (alpha - 1) * k_a)

@@ -4,7 +4,9 @@
 // r, w, k, v, a, b, y [B,T,H,N] in the model's dtype, w raw; states [B,H,N,N] in the accumulation dtype; any T >= 1, N any multiple of 8 up
 // to 256. state_in null = zero. state_out may be null. saved_states (null when no backward follows) keeps S before every chunk of
 // kWkv7Chunk positions: [B*H, ceil(T/kWkv7Chunk), N, N] flat, accumulation dtype, so that backward recomputes chunks without divisions.
-// Backward: dstate_out null = zero; dstate_in may be null; gradients of all inputs are set (dw with respect to the raw w).
+// On a GPU what is saved has another form: take_wkv7_saved() takes what forward and backward of these sizes agree on.
+// Backward: dstate_out null = zero; dstate_in may be null; gradients of all inputs are set (dw with respect to the raw w);
+// where dr_more, dk_more, dv_more are given (dr's dtype and size; may be dr, dk, dv themselves), they are added to dr, dk, dv before rounding.
 #pragma once
 #include "device/exec.h"
 
@@ -14,6 +16,9 @@ inline constexpr int64_t kWkv7Chunk = 16;
 // Shape of saved_states.
 Shape wkv7_saved_shape(int64_t B, int64_t T, int64_t H, int64_t N);
 
+// Saved states for r, w, ... of shape [B,T,H,N] and this dtype.
+Tensor take_wkv7_saved(const Exec& ex, Arena& arena, DType dtype, const Shape& shape);
+
 struct Wkv7Forward {
   Tensor r, w, k, v, a, b, y;
   Tensor state_in, state_out, saved_states;
@@ -22,6 +27,7 @@ struct Wkv7Backward {
   Tensor r, w, k, v, a, b, saved_states;
   Tensor dy, dstate_out;
   Tensor dr, dw, dk, dv, da, db, dstate_in;
+  Tensor dr_more, dk_more, dv_more;
 };
 void run(const Exec& ex, const Wkv7Forward& a);
 void run(const Exec& ex, const Wkv7Backward& a);

@@ -4,19 +4,58 @@
 #include <cstring>
 #include <utility>
 
+#ifdef ROOKERY_CUDA
+#include "device/cuda_check.h"
+#endif
+
 namespace rk {
 
-static constexpr size_t kAlignment = 64;
-static size_t aligned(size_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+static size_t alignment(Device device) { return device == Device::cuda ? 256 : 64; }
+static size_t aligned(size_t n, Device device) {
+  const size_t unit = alignment(device);
+  return (n + unit - 1) / unit * unit;
+}
+
+static void* allocate(Device device, size_t n_bytes) {
+  void* p = nullptr;
+#ifdef ROOKERY_CUDA
+  if (device == Device::cuda) {
+    if (cudaMalloc(&p, n_bytes) != cudaSuccess) {
+      cudaGetLastError();  // the refusal is told as a sentence
+      return nullptr;
+    }
+    check(cudaMemset(p, 0, n_bytes));
+    return p;
+  }
+  if (device == Device::pinned) {
+    if (cudaMallocHost(&p, n_bytes) != cudaSuccess) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    std::memset(p, 0, n_bytes);
+    return p;
+  }
+#endif
+  require(device == Device::cpu, "buffers of this build live on the CPU");
+  p = std::aligned_alloc(alignment(device), n_bytes);
+  if (p) std::memset(p, 0, n_bytes);
+  return p;
+}
+
+static void release(Device device, void* p) {
+#ifdef ROOKERY_CUDA
+  if (device == Device::cuda) cudaFree(p);
+  if (device == Device::pinned) cudaFreeHost(p);
+#endif
+  if (device == Device::cpu) std::free(p);
+}
 
 Buffer::Buffer(Device device, size_t n_bytes) : n_bytes_(n_bytes), device_(device) {
-  require(device == Device::cpu, "buffers of this build live on the CPU");
   if (n_bytes == 0) return;
-  // calloc-like laziness for large blocks is not needed: every byte of a training buffer is used.
-  void* p = std::aligned_alloc(kAlignment, aligned(n_bytes));
-  if (!p) fail(cat("not enough memory for ", n_bytes >> 20, " MiB; use a smaller --micro_bsz or --ctx_len, --grad_cp 1, or more ranks"));
-  std::memset(p, 0, aligned(n_bytes));
-  data_ = static_cast<std::byte*>(p);
+  data_ = static_cast<std::byte*>(allocate(device, aligned(n_bytes, device)));
+  if (!data_)
+    fail(cat("not enough memory for ", n_bytes >> 20, " MiB on the ", device == Device::cuda ? "GPU" : "host",
+             "; use a smaller --micro_bsz or --ctx_len, --grad_cp 1, or more ranks"));
 }
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
@@ -26,7 +65,9 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
-Buffer::~Buffer() { std::free(data_); }
+Buffer::~Buffer() {
+  if (data_) release(device_, data_);
+}
 
 Tensor Buffer::tensor(DType dtype, Shape shape, size_t offset) const {
   Tensor t;
@@ -42,9 +83,9 @@ Tensor Arena::take(DType dtype, Shape shape) {
   Tensor t;
   t.shape = shape;
   t.dtype = dtype;
-  t.device = buffer_.device();
+  t.device = device_;
   const size_t begin = used_;
-  used_ += aligned(t.n_bytes());
+  used_ += aligned(t.n_bytes(), device_);
   peak_ = std::max(peak_, used_);
   if (!measuring_) {
     require(used_ <= buffer_.size(), "the arena is as large as the dry run said");

@@ -7,7 +7,8 @@
 
 namespace rk {
 
-// Move-only owner of n_bytes on one device, 64-byte aligned, zero-filled.
+// Move-only owner of n_bytes on one device (a GPU's memory is that of the calling thread's current device), 64-byte aligned (256 on a GPU),
+// zero-filled.
 class Buffer {
  public:
   Buffer() = default;
@@ -28,14 +29,15 @@ class Buffer {
   Device device_ = Device::cpu;
 };
 
-// Hands out 64-byte aligned pieces in stack order. A measuring arena (made without a buffer) hands out null tensors and
+// Hands out aligned pieces (64 bytes, 256 on a GPU) in stack order. A measuring arena (made without a buffer) hands out null tensors and
 // only counts, so that a dry run of a step yields the exact peak before anything is allocated.
 class Arena {
  public:
   using Mark = size_t;
 
   Arena() = default;  // measuring
-  explicit Arena(Buffer buffer) : buffer_(std::move(buffer)), measuring_(false) {}
+  explicit Arena(Device device) : device_(device) {}  // measuring pieces of that device
+  explicit Arena(Buffer buffer) : buffer_(std::move(buffer)), device_(buffer_.device()), measuring_(false) {}
 
   Tensor take(DType dtype, Shape shape);
   Mark mark() const { return used_; }
@@ -49,6 +51,7 @@ class Arena {
 
  private:
   Buffer buffer_;
+  Device device_ = Device::cpu;
   size_t used_ = 0, peak_ = 0;
   bool measuring_ = true;
 };

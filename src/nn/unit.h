@@ -57,6 +57,7 @@ struct Segment {
   Tensor weights;       // [B,T] f32 loss weights (a mask); null = all 1
   double scale = 0;     // d loss / d (weighted sum of cross entropies): 1 / (sum of weights over all ranks and micro-batches)
   double l2_scale = 0;  // L2Wrap: 1e-4 / (rows of the global batch); 0 = off
+  Tensor loss_scale;    // [1] f64: all gradients carry this factor (fp16); null = 1
   // Outputs of the head, each optional:
   Tensor loss_sum;  // [1] f64, added to: weighted sum of cross entropies
   Tensor row_loss;  // [B,T] f32/f64 (accumulation dtype): each row's cross entropy, 0 where not counted

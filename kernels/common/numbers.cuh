@@ -1,0 +1,59 @@
+// Numbers in kernels: conversion to the float in which everything is computed, wide loads and stores.
+#pragma once
+#include "kernels/common/launch.cuh"
+
+namespace rk::cuda {
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float to_float(__half x) { return __half2float(x); }
+
+// Rounds to nearest even.
+template <class T>
+__device__ __forceinline__ T from_float(float x);
+template <>
+__device__ __forceinline__ float from_float<float>(float x) {
+  return x;
+}
+template <>
+__device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+template <>
+__device__ __forceinline__ __half from_float<__half>(float x) {
+  return __float2half_rn(x);
+}
+
+// x as memory of type T would hold it.
+template <class T>
+__device__ __forceinline__ float rounded(float x) {
+  return to_float(from_float<T>(x));
+}
+
+// W neighbours of memory, moved at once; aligned to their size (at most 16 bytes).
+template <class T, int W>
+struct alignas(sizeof(T) * W) Pack {
+  T x[W];
+};
+
+// The widest run of T that one instruction moves.
+template <class T>
+inline constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+
+template <int W, class T>
+__device__ __forceinline__ void load(const T* p, float (&x)[W]) {
+  const Pack<T, W> v = *reinterpret_cast<const Pack<T, W>*>(p);
+#pragma unroll
+  for (int i = 0; i < W; ++i) x[i] = to_float(v.x[i]);
+}
+template <int W, class T>
+__device__ __forceinline__ void store(T* p, const float (&x)[W]) {
+  Pack<T, W> v;
+#pragma unroll
+  for (int i = 0; i < W; ++i) v.x[i] = from_float<T>(x[i]);
+  *reinterpret_cast<Pack<T, W>*>(p) = v;
+}
+
+__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
+
+}  // namespace rk::cuda
