@@ -11,6 +11,7 @@ struct Sizes {
 
 OpCase gemm_case(const Sizes& s, bool trans_a, bool trans_b, bool add, Held c_held = Held::model) {
   OpCase c;
+  c.on_gpu = false;
   c.in("a", trans_a ? Shape{s.K, s.M} : Shape{s.M, s.K}).in("b", trans_b ? Shape{s.N, s.K} : Shape{s.K, s.N});
   if (add) {
     c.inout("c", {s.M, s.N}, c_held);
