@@ -13,6 +13,7 @@ struct Settings {
 
 OpCase adamw_case(int64_t n, const Settings& s) {
   OpCase c;
+  c.on_gpu = false;
   std::vector<double> v = random_values("v", n);
   for (double& x : v) x = x * x;
   c.inout("p", {n}, Held::sum).in("g", {n}, Held::sum).inout("m", {n}, Held::sum);
