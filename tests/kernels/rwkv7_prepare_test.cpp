@@ -120,6 +120,18 @@ TEST(Rwkv7Prepare, FirstLayer) {
   expect_gradients(g);
 }
 
+// Where the product added w0, the operator neither forms w nor copies its gradient; it still sums the gradient of w0.
+TEST(Rwkv7Prepare, DecayFormedElsewhere) {
+  const Sizes s{7, 2, 16};
+  const OpCase forward = forward_case(s), backward = backward_case(s);
+  Values all = run_case(forward, DType::f32);
+  all.erase("w");
+  EXPECT_EQ(run_case(forward.without("w").without("w_lora").without("w0"), DType::f32), all);
+  Values gradients = run_case(backward, DType::f32);
+  gradients.erase("dw_lora");
+  EXPECT_EQ(run_case(backward.without("dw_lora"), DType::f32), gradients);
+}
+
 TEST(Rwkv7Prepare, ZeroKeysStandOnTheFloorOfTheNorm) {
   const Sizes s{2, 1, 8};
   OpCase forward = forward_case(s), backward = backward_case(s);
