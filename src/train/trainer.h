@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "comm/comm.h"
-#include "device/gpu.h"
+#include "train/machine.h"
 #include "train/run_config.h"
 
 namespace rk {
@@ -39,12 +39,6 @@ class Observer {
 // Set from signal handlers.
 struct StopFlags {
   std::atomic<bool> save_and_stop{false}, save_and_go_on{false};
-};
-
-// What a rank computes with.
-struct Machine {
-  int threads = 1;
-  Gpu* gpu = nullptr;  // null: the CPU
 };
 
 // Runs on every rank of `comm`. Returns done or interrupted (state saved).
