@@ -54,7 +54,8 @@ class Guarded {
       case DType::f32: return static_cast<double>(tensor_.as<float>()[i]);
       case DType::bf16: return static_cast<double>(tensor_.as<bf16>()[i]);
       case DType::i32: return tensor_.as<int32_t>()[i];
-      default: require(false, "tests hold f64, f32, bf16 and i32"); return 0;
+      case DType::i64: return static_cast<double>(tensor_.as<int64_t>()[i]);
+      default: require(false, "tests hold f64, f32, bf16, i32 and i64"); return 0;
     }
   }
   void set(size_t i, double x) {
@@ -63,7 +64,8 @@ class Guarded {
       case DType::f32: tensor_.as<float>()[i] = static_cast<float>(x); return;
       case DType::bf16: tensor_.as<bf16>()[i] = bf16(static_cast<float>(x)); return;
       case DType::i32: tensor_.as<int32_t>()[i] = static_cast<int32_t>(x); return;
-      default: require(false, "tests hold f64, f32, bf16 and i32");
+      case DType::i64: tensor_.as<int64_t>()[i] = static_cast<int64_t>(x); return;
+      default: require(false, "tests hold f64, f32, bf16, i32 and i64");
     }
   }
 
