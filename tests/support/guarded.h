@@ -86,7 +86,8 @@ class Guarded {
       case DType::bf16: return static_cast<double>(image_.as<bf16>()[i]);
       case DType::f16: return static_cast<double>(to_float(halves()[i]));
       case DType::i32: return image_.as<int32_t>()[i];
-      default: require(false, "tests hold f64, f32, bf16, f16 and i32"); return 0;
+      case DType::i64: return static_cast<double>(image_.as<int64_t>()[i]);
+      default: require(false, "tests hold f64, f32, bf16, f16, i32 and i64"); return 0;
     }
   }
   void set(size_t i, double x) {
@@ -96,7 +97,8 @@ class Guarded {
       case DType::bf16: image_.as<bf16>()[i] = bf16(static_cast<float>(x)); return;
       case DType::f16: halves()[i] = to_f16(static_cast<float>(x)); return;
       case DType::i32: image_.as<int32_t>()[i] = static_cast<int32_t>(x); return;
-      default: require(false, "tests hold f64, f32, bf16, f16 and i32");
+      case DType::i64: image_.as<int64_t>()[i] = static_cast<int64_t>(x); return;
+      default: require(false, "tests hold f64, f32, bf16, f16, i32 and i64");
     }
   }
 
