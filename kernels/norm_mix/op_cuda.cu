@@ -12,19 +12,22 @@ int threads_for(DType dtype, int64_t C) {
   return threads;
 }
 
-// In a dry run nothing has an address: then every tensor counts as aligned, as those of arenas and of parameters of whole packs are.
-bool all_aligned(std::initializer_list<Tensor> single, const std::array<Tensor, 6>& mu, const std::array<Tensor, 6>& mixed, int n) {
+void check_alignment(std::initializer_list<Tensor> single, const std::array<Tensor, 6>& mu, const std::array<Tensor, 6>& mixed, int n) {
   bool fits = true;
   for (const Tensor& t : single) fits = fits && aligned(t.data, 16);
   for (size_t m = 0; m < static_cast<size_t>(n); ++m) fits = fits && aligned(mu[m].data, 16) && aligned(mixed[m].data, 16);
-  return fits;
+  require(fits, "rows of whole packs begin at multiples of 16 bytes");
 }
+
+// Threads of a fused kernel; 0 where there is none for these sizes.
+int fused_threads(const Tensor& x, int n) { return n == 1 || n == 6 ? threads_for(x.dtype, x.shape[2]) : 0; }
 
 }  // namespace
 
 void run(const Exec& ex, const NormMixForward& a) {
-  const int threads = a.n == 1 || a.n == 6 ? threads_for(a.x.dtype, a.x.shape[2]) : 0;
-  if (threads == 0 || !all_aligned({a.x, a.weight, a.bias, a.state_in, a.state_out}, a.mu, a.y, a.n)) return run_in_parts(ex, a);
+  const int threads = fused_threads(a.x, a.n);
+  if (threads == 0) return run_in_parts(ex, a);
+  check_alignment({a.x, a.weight, a.bias, a.state_in, a.state_out}, a.mu, a.y, a.n);
   // A state that is replaced in place is written when all have read it.
   const bool in_place = a.state_out && a.state_out.data == a.state_in.data;
   ArenaScope scope(*ex.scratch);
@@ -36,9 +39,9 @@ void run(const Exec& ex, const NormMixForward& a) {
 }
 
 void run(const Exec& ex, const NormMixBackward& a) {
-  const int threads = a.n == 1 || a.n == 6 ? threads_for(a.x.dtype, a.x.shape[2]) : 0;
-  if (threads == 0 || !all_aligned({a.x, a.weight, a.bias, a.state_in, a.dx, a.dstate_in, a.dstate_out}, a.mu, a.dy, a.n))
-    return run_in_parts(ex, a);
+  const int threads = fused_threads(a.x, a.n);
+  if (threads == 0) return run_in_parts(ex, a);
+  check_alignment({a.x, a.weight, a.bias, a.state_in, a.dx, a.dstate_in, a.dstate_out}, a.mu, a.dy, a.n);
   const int64_t n_strips = n_backward_strips(a.x.shape[0] * a.x.shape[1], threads);
   ArenaScope scope(*ex.scratch);
   const Tensor partial = ex.scratch->take(DType::f32, {n_strips, a.n + 2, a.x.shape[2]});
