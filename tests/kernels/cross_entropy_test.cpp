@@ -32,6 +32,7 @@ OpCase loss_case(int64_t R, int64_t V, const Settings& s) {
                          .weights = t("weights"),
                          .scale = s.scale,
                          .l2_scale = s.l2_scale,
+                         .loss_scale = t("loss_scale"),
                          .want_gradient = s.want_gradient,
                          .loss_sum = t("loss_sum"),
                          .row_loss = t("row_loss")});
@@ -66,6 +67,16 @@ TEST(CrossEntropy, L2WrapPushesTheLowestMaximum) {
   EXPECT_EQ(a.at("logits")[2], b.at("logits")[2]);
   EXPECT_EQ(a.at("logits")[21], 0.5 * -1);
   EXPECT_EQ(a.at("logits")[20], 0);
+}
+
+TEST(CrossEntropy, LossScaleMultipliesBothGradients) {
+  const Settings s{.l2_scale = 0.5};
+  OpCase scaled = loss_case(7, 9, s);
+  scaled.in("loss_scale", {1}, Held::f64, {64});
+  Values once = run_case(loss_case(7, 9, s), DType::f64);
+  const Values more = run_case(scaled, DType::f64);
+  for (double& x : once["logits"]) x *= 64;
+  EXPECT_EQ(more, once);
 }
 
 TEST(CrossEntropy, SumsAreWeighted) {
