@@ -13,6 +13,7 @@ struct Sizes {
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const char* name : {"y", "r", "k", "v", "g"}) c.in(name, s.x());
   c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("out", s.x());
   c.call = [N = s.N](const Exec& ex, const Tensors& t) {
@@ -32,6 +33,7 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s, bool add) {
   OpCase c;
+  c.on_gpu = false;
   for (const char* name : {"y", "r", "k", "v", "g", "dout"}) c.in(name, s.x());
   c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("dy", s.x()).out("dg", s.x()).out("out", s.x());
   for (const char* name : {"dr", "dk", "dv"}) {

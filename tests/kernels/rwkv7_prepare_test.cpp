@@ -16,6 +16,7 @@ const std::vector<std::string> kParameters{"w0", "a0", "v0", "k_k", "k_a"};
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const auto& name : kRowInputs) c.in(name, s.x());
   for (const auto& name : kParameters) c.in(name, {s.C()});
   for (const char* name : {"w", "k", "a", "b", "v"}) c.out(name, s.x());
@@ -43,6 +44,7 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const auto& name : kRowInputs) {
     if (name != "w_lora") c.in(name, s.x());
   }
