@@ -19,6 +19,7 @@ std::vector<double> targets(int64_t R, int64_t V) {
 
 OpCase loss_case(int64_t R, int64_t V, const Settings& s) {
   OpCase c;
+  c.on_gpu = false;
   if (s.want_gradient) {
     c.inout("logits", {R, V}, Held::sum, random_values("logits", R * V, 3));
   } else {

@@ -13,6 +13,7 @@ struct Sizes {
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const char* name : {"y", "r", "k", "v", "g"}) c.in(name, s.x());
   c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("out", s.x());
   c.call = [N = s.N](const Exec& ex, const Tensors& t) {
@@ -32,8 +33,9 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s, bool add) {
   OpCase c;
+  c.on_gpu = false;
   for (const char* name : {"y", "r", "k", "v", "g", "dout"}) c.in(name, s.x());
-  c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("dy", s.x()).out("dg", s.x());
+  c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("dy", s.x()).out("dg", s.x()).out("out", s.x());
   for (const char* name : {"dr", "dk", "dv"}) {
     if (add) {
       c.inout(name, s.x());
@@ -53,6 +55,7 @@ OpCase backward_case(const Sizes& s, bool add) {
                                 .bias = t("bias"),
                                 .r_k = t("r_k"),
                                 .dout = t("dout"),
+                                .out = t("out"),
                                 .dy = t("dy"),
                                 .dr = t("dr"),
                                 .dk = t("dk"),
@@ -83,6 +86,16 @@ TEST(Rwkv7Output, OtherTypesAndThreads) {
   }
   expect_same_bits_for_threads(forward_case({300, 2, 64}));
   expect_same_bits_for_threads(backward_case({300, 2, 64}, true));
+}
+
+TEST(Rwkv7Output, BackwardFormsTheOutputAgain) {
+  for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    const OpCase forward = forward_case({7, 2, 16}), backward = backward_case({7, 2, 16}, true);
+    EXPECT_EQ(run_case(backward, dtype).at("out"), run_case(forward, dtype).at("out"));
+    Values rest = run_case(backward, dtype);
+    rest.erase("out");
+    EXPECT_EQ(run_case(backward.without("out"), dtype), rest);
+  }
 }
 
 TEST(Rwkv7Output, GateGradientInPlaceAndFrozenParameters) {

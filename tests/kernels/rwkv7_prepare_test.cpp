@@ -16,6 +16,7 @@ const std::vector<std::string> kParameters{"w0", "a0", "v0", "k_k", "k_a"};
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const auto& name : kRowInputs) c.in(name, s.x());
   for (const auto& name : kParameters) c.in(name, {s.C()});
   for (const char* name : {"w", "k", "a", "b", "v"}) c.out(name, s.x());
@@ -43,6 +44,7 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s) {
   OpCase c;
+  c.on_gpu = false;
   for (const auto& name : kRowInputs) {
     if (name != "w_lora") c.in(name, s.x());
   }
@@ -116,6 +118,18 @@ TEST(Rwkv7Prepare, FirstLayer) {
   g.seeds.erase("v");
   for (const char* name : {"v0_in", "v_lora", "v_first", "v0"}) g.gradients.erase(name);
   expect_gradients(g);
+}
+
+// Where the product added w0, the operator neither forms w nor copies its gradient; it still sums the gradient of w0.
+TEST(Rwkv7Prepare, DecayFormedElsewhere) {
+  const Sizes s{7, 2, 16};
+  const OpCase forward = forward_case(s), backward = backward_case(s);
+  Values all = run_case(forward, DType::f32);
+  all.erase("w");
+  EXPECT_EQ(run_case(forward.without("w").without("w_lora").without("w0"), DType::f32), all);
+  Values gradients = run_case(backward, DType::f32);
+  gradients.erase("dw_lora");
+  EXPECT_EQ(run_case(backward.without("dw_lora"), DType::f32), gradients);
 }
 
 TEST(Rwkv7Prepare, ZeroKeysStandOnTheFloorOfTheNorm) {
