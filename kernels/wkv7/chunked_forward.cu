@@ -77,7 +77,7 @@ struct Ahead {
 // A warp owns 16 value rows of one head's state in registers (rows never mix); SLABS warps of a block share the chunks' E and Q.
 // Moves per chunk and head E 8, D 8, Q 4, Y0 4 KiB in, y 4 and saved states 8 KiB out; E and Q again for every further block of the head.
 template <class T, int SLABS>
-__global__ void __launch_bounds__(SLABS * 32) scan(Args<T> p) {
+__global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
   constexpr int threads = SLABS * 32, parts = 4 / SLABS;
   auto* stages = shared_memory<Stage>();
   const int64_t head = blockIdx.x / parts;

@@ -14,7 +14,6 @@ struct Sizes {
 // Values of a model's size: |a|, |b| at most about 1 per head.
 OpCase inputs(const Sizes& s) {
   OpCase c;
-  c.on_gpu = false;
   const int64_t n = s.x().numel();
   const double unit = 1 / std::sqrt(static_cast<double>(s.N));
   c.in("r", s.x()).in("w", s.x(), Held::model, random_values("w", n, 2, -1)).in("k", s.x()).in("v", s.x());
