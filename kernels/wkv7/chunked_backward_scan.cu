@@ -1,7 +1,7 @@
 // G = dL/dS after every chunk, from the last chunk to the first:  G <- G diag(decay) + G E^T + dY^T Q.
 // A warp owns 16 value rows of G in registers; rows never mix, so a head may be cut into 1, 2 or 4 blocks. One barrier a chunk: while a chunk
 // is computed, E, Q and dy of the next ones arrive by asynchronous copies.
-#include "kernels/wkv7/backward_chunks.h"
+#include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/chunk_maps.h"
 
 namespace rk::cuda::wkv7 {

@@ -1,10 +1,11 @@
-#include "kernels/wkv7/backward_chunks.h"
+#include "kernels/wkv7/chunked_backward.h"
 
 #include "kernels/wkv7/chunk_maps.h"
+#include "kernels/wkv7/chunked_cuda.h"
 
 namespace rk::cuda::wkv7 {
 
-void chunk_backward(const Exec& ex, const Wkv7Backward& a) {
+void run_chunked(const Exec& ex, const Wkv7Backward& a) {
   const int64_t chunks = count_chunks(a.r.shape);
   ArenaScope scope(*ex.scratch);
   const Maps maps = take_maps(*ex.scratch, chunks, false);

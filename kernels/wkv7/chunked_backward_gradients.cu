@@ -7,7 +7,7 @@
 // and for log d at token p, with DK = state part sK + inner part iK, DB likewise:
 //   sum_i G S decay + sum_{t >= p} (R DR - K iK - B iB) + sum_{t > p} A DA + sum_{t < p} (K sK + B sB),
 // every factor rounded as in the products, so that pairs of tokens on one side of p cancel to f32.
-#include "kernels/wkv7/backward_chunks.h"
+#include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/chunk_inverse.cuh"
 #include "kernels/wkv7/chunk_maps.h"
 
