@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/common/cpu_parallel.h"
 #include "kernels/common/vec.h"
 #include "kernels/gemm/op.h"
 
@@ -21,6 +22,17 @@ struct MicroTile {
   static constexpr int MR = kVectorRegisters == 32 ? 8 : 4;
   static constexpr int NV = 3;
   static constexpr int NR = NV * W;
+};
+
+// What a product is added to, row by row; both parts may be absent.
+template <class O>
+struct Addend {
+  const O *base, *bias;
+  int64_t N;
+  explicit Addend(const Gemm& g) : base(g.add ? g.c.as<O>() : maybe<O>(g.base)), bias(maybe<O>(g.bias)), N(g.c.shape[1]) {}
+  bool present() const { return base || bias; }
+  const O* base_at(int64_t row, int64_t column) const { return base ? base + row * N + column : nullptr; }
+  const O* bias_at(int64_t column) const { return bias ? bias + column : nullptr; }
 };
 
 inline constexpr int64_t kGemmFewRows = 16;  // up to here packing costs more than it saves

@@ -6,9 +6,12 @@
 
 namespace rk::cpu {
 
+// Element (row, column) of C = x + what the product is added to.
 template <class O, class A>
-inline void put_sum(O* c, A x, bool add) {
-  put(c, 0, static_cast<acc_t<O>>(add ? static_cast<A>(get(c, 0)) + x : x));
+inline void put_sum(O* c, const Addend<O>& to, int64_t row, int64_t column, A x) {
+  if (to.base) x = get(to.base, row * to.N + column) + x;
+  if (to.bias) x += get(to.bias, column);
+  put(c, row * to.N + column, x);
 }
 
 // Lanes summed from the lowest on.
@@ -27,7 +30,7 @@ struct Dots {
   const T *a, *b;
   O* c;
   int64_t N, K;
-  bool add;
+  Addend<O> to;
 
   // Rows m .. m + P of A with Q rows of B from n on.
   template <int Q>
@@ -46,7 +49,7 @@ struct Dots {
       for (int q = 0; q < Q; ++q) {
         A s = sum_lanes<A>(sum[p][q]);
         for (int64_t t = k; t < K; ++t) s += get(a, (m + p) * K + t) * get(b, (n + q) * K + t);
-        put_sum(c + (m + p) * N + n + q, s, add);
+        put_sum(c, to, m + p, n + q, s);
       }
     }
   }
@@ -65,7 +68,7 @@ struct Axpys {
   const T *a, *b;
   O* c;
   int64_t N, K;
-  bool add;
+  Addend<O> to;
 
   template <int Q>
   void block(int64_t m, int64_t n) const {
@@ -78,7 +81,7 @@ struct Axpys {
     }
     for (int p = 0; p < P; ++p) {
       for (int q = 0; q < Q; ++q) {
-        for (int i = 0; i < W; ++i) put_sum(c + (m + p) * N + n + q * W + i, static_cast<A>(sum[p][q][i]), add);
+        for (int i = 0; i < W; ++i) put_sum(c, to, m + p, n + q * W + i, static_cast<A>(sum[p][q][i]));
       }
     }
   }
@@ -90,7 +93,7 @@ struct Axpys {
       for (int p = 0; p < P; ++p) {
         A s = 0;
         for (int64_t k = 0; k < K; ++k) s += get(a, (m + p) * K + k) * get(b, k * N + n);
-        put_sum(c + (m + p) * N + n, s, add);
+        put_sum(c, to, m + p, n, s);
       }
     }
   }
@@ -98,15 +101,16 @@ struct Axpys {
 
 template <class T, class O>
 void multiply_few_rows(const Exec& ex, const Gemm& g, const GemmSizes& s) {
+  const Addend<O> to(g);
   constexpr int64_t unit = 64;  // columns; a multiple of every vector block, so that a thread's share does not change sums
   parallel_for(ex, (s.N + unit - 1) / unit, 1 + kSmallWork / (unit * s.K), [&](int64_t first, int64_t last) {
     const auto rows = [&]<int P>(int64_t m) {
       const T *a = g.a.as<T>(), *b = g.b.as<T>();
       O* c = g.c.as<O>();
       if (g.trans_b) {
-        Dots<T, O, P>{a, b, c, s.N, s.K, g.add}(m, first * unit, std::min(s.N, last * unit));
+        Dots<T, O, P>{a, b, c, s.N, s.K, to}(m, first * unit, std::min(s.N, last * unit));
       } else {
-        Axpys<T, O, P>{a, b, c, s.N, s.K, g.add}(m, first * unit, std::min(s.N, last * unit));
+        Axpys<T, O, P>{a, b, c, s.N, s.K, to}(m, first * unit, std::min(s.N, last * unit));
       }
     };
     int64_t m = 0;

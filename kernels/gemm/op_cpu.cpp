@@ -107,14 +107,37 @@ struct Blocked {
   }
 };
 
-// C (+)= sums, rounded once.
-template <class O, class A>
-void finish(const Exec& ex, const A* sum, int64_t M, int64_t n, O* c, int64_t ldc, bool add) {
-  for_rows(ex, M, n, [&](int64_t row) {
-    const A* from = sum + row * n;
-    O* to = c + row * ldc;
+// Columns from n0 on of C = sums [M,n] + what the product is added to, rounded once.
+template <class O>
+void finish(const Exec& ex, const Gemm& g, const acc_t<O>* sum, int64_t n0, int64_t n) {
+  const Addend<O> add(g);
+  for_rows(ex, g.c.shape[0], n, [&](int64_t row) {
+    const acc_t<O>* from = sum + row * n;
+    const O *base = add.base_at(row, n0), *bias = add.bias_at(n0);
+    O* to = g.c.as<O>() + row * add.N + n0;
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) put(to, j, add ? static_cast<acc_t<O>>(get(to, j) + from[j]) : static_cast<acc_t<O>>(from[j]));
+    for (int64_t j = 0; j < n; ++j) {
+      acc_t<O> x = from[j];
+      if (base) x = get(base, j) + x;
+      if (bias) x += get(bias, j);
+      put(to, j, x);
+    }
+  });
+}
+
+// C = what the product is added to, or zero.
+template <class O>
+void begin(const Exec& ex, const Gemm& g) {
+  const Addend<O> add(g);
+  for_rows(ex, g.c.shape[0], add.N, [&](int64_t row) {
+    const O *base = add.base_at(row, 0), *bias = add.bias_at(0);
+    O* to = g.c.as<O>() + row * add.N;
+#pragma omp simd
+    for (int64_t j = 0; j < add.N; ++j) {
+      acc_t<O> x = base ? get(base, j) : acc_t<O>(0);
+      if (bias) x += get(bias, j);
+      put(to, j, x);
+    }
   });
 }
 
@@ -126,13 +149,15 @@ void blocked(const Exec& ex, const Gemm& g, const GemmSizes& s, acc_t<T>* scratc
   A* sum = packed_a + n_threads(ex) * blocks.packed_a();
   const Blocked<T> product{ex,      s,       {g.a.as<T>(), g.a.shape[1], g.trans_a}, {g.b.as<T>(), g.b.shape[1], g.trans_b}, blocks,
                            scratch, packed_a};
+  const Addend<O> add(g);
+  if (std::is_same_v<O, A> && (add.bias || (add.base && add.base != g.c.as<O>()))) begin<O>(ex, g);
   for (int64_t n0 = 0; n0 < s.N; n0 += blocks.nb) {
     const int64_t n = std::min(blocks.nb, s.N - n0);
     if constexpr (std::is_same_v<O, A>) {
-      product.columns(n0, n, g.c.as<A>() + n0, s.N, g.add);
+      product.columns(n0, n, g.c.as<A>() + n0, s.N, add.present());
     } else {
       product.columns(n0, n, sum, n, false);
-      finish(ex, sum, s.M, n, g.c.as<O>() + n0, s.N, g.add);
+      finish<O>(ex, g, sum, n0, n);
     }
   }
 }
@@ -141,7 +166,7 @@ template <class T, class O>
 void product_of(const Exec& ex, const Gemm& g, const Tensor& scratch) {
   const GemmSizes s(g);
   if (s.K == 0) {
-    if (!g.add) std::fill_n(g.c.as<O>(), g.c.numel(), static_cast<O>(acc_t<O>(0)));
+    begin<O>(ex, g);
   } else if (few_rows(g, s)) {
     multiply_few_rows<T, O>(ex, g, s);
   } else {

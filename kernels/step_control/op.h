@@ -2,7 +2,7 @@
 // norm is not finite changes no weight).
 //   norm = sqrt(squares) / loss_scale;   finite = both norm and loss are
 //   clip = max(1, (norm + 1e-6) / grad_clip), 1 where grad_clip is 0;   grad_scale = finite ? 1 / (clip * loss_scale) : 0
-//   t += finite;   bias1 = 1 / (1 - beta1^t), bias2 = 1 / (1 - beta2^t)
+//   t += finite;   bias1 = 1 / (1 - beta1^t), bias2 = 1 / (1 - beta2^t); before the first update as at it
 // Dynamic loss scaling, where growth_interval > 0: a step that is not finite halves loss_scale (not below 1) and sets good = 0; a
 // finite one counts good up and at growth_interval doubles loss_scale and sets good = 0. Otherwise loss_scale stays.
 // squares [1], loss [1] f64: sum over all gradients, loss of the step. All f64, on the device of the gradients.

@@ -6,15 +6,28 @@
 namespace rk {
 
 void Linear::forward(const Exec& ex, const LinearForward& a) const {
-  run(ex, Gemm{.a = a.x, .b = value(ex, *weight_), .c = a.y, .trans_b = layout_ == WeightLayout::out_in, .add = a.add});
+  run(ex, Gemm{.a = a.x,
+               .b = value(ex, *weight_),
+               .c = a.y,
+               .trans_b = layout_ == WeightLayout::out_in,
+               .add = a.add,
+               .base = a.residual,
+               .bias = a.bias});
+}
+
+void Linear::backward_input(const Exec& ex, const LinearBackwardInput& a) const {
+  run(ex, Gemm{.a = a.dy, .b = value(ex, *weight_), .c = a.dx, .trans_b = layout_ == WeightLayout::in_out, .add = a.add_dx});
+}
+
+void Linear::backward_weight(const Exec& ex, const LinearBackwardWeight& a) const {
+  if (!weight_->trainable) return;
+  const bool out_in = layout_ == WeightLayout::out_in;
+  run(ex, Gemm{.a = out_in ? a.dy : a.x, .b = out_in ? a.x : a.dy, .c = grad(ex, *weight_), .trans_a = true, .add = true});
 }
 
 void Linear::backward(const Exec& ex, const LinearBackward& a) const {
-  const bool out_in = layout_ == WeightLayout::out_in;
-  // The weight's gradient first: dx may lie over x.
-  if (weight_->trainable)
-    run(ex, Gemm{.a = out_in ? a.dy : a.x, .b = out_in ? a.x : a.dy, .c = grad(ex, *weight_), .trans_a = true, .add = true});
-  run(ex, Gemm{.a = a.dy, .b = value(ex, *weight_), .c = a.dx, .trans_b = !out_in, .add = a.add_dx});
+  backward_weight(ex, {.x = a.x, .dy = a.dy});  // first: dx may lie over x
+  backward_input(ex, {.dy = a.dy, .dx = a.dx, .add_dx = a.add_dx});
 }
 
 }  // namespace rk

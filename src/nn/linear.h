@@ -11,6 +11,15 @@ enum class WeightLayout : uint8_t { out_in, in_out };
 struct LinearForward {
   Tensor x, y;       // [R,in], [R,out]
   bool add = false;  // y += instead of y =
+  Tensor residual;   // [R,out] added to y's new value: y = x W^T + residual; null = none
+  Tensor bias;       // [out] added to every row; null = none. Its gradient is the caller's: the sum of rows of dy
+};
+struct LinearBackwardInput {
+  Tensor dy, dx;
+  bool add_dx = false;  // dx += instead of dx =
+};
+struct LinearBackwardWeight {
+  Tensor x, dy;
 };
 struct LinearBackward {
   Tensor x, dy, dx;     // dx may be x
@@ -23,7 +32,10 @@ class Linear {
   Linear() = default;
   Linear(Param& weight, WeightLayout layout) : weight_(&weight), layout_(layout) {}
   void forward(const Exec& ex, const LinearForward& a) const;
+  // backward = backward_weight, then backward_input; the halves serve who has x and dx at different times.
   void backward(const Exec& ex, const LinearBackward& a) const;
+  void backward_input(const Exec& ex, const LinearBackwardInput& a) const;
+  void backward_weight(const Exec& ex, const LinearBackwardWeight& a) const;
   int64_t n_in() const { return weight_->shape[layout_ == WeightLayout::out_in ? 1 : 0]; }
   int64_t n_out() const { return weight_->shape[layout_ == WeightLayout::out_in ? 0 : 1]; }
 

@@ -1,4 +1,4 @@
-// y = f(x A) B: a product through a narrow middle.
+// y = f(x A) B (+ bias): a product through a narrow middle.
 #pragma once
 #include <optional>
 
@@ -9,6 +9,7 @@ namespace rk {
 
 struct LowRankForward {
   Tensor x, hidden, y;  // [R,in], [R,width] (f(x A), kept for backward), [R,out]
+  Tensor bias;          // [out] added to every row; null = none
 };
 struct LowRankBackward {
   Tensor x, hidden, dy, dx;  // dx may be x

@@ -82,6 +82,39 @@ TEST_F(LinearTest, BothLayouts) {
     }
 }
 
+TEST_F(LinearTest, ForwardAddsAResidualAndABias) {
+  for (WeightLayout layout : {WeightLayout::out_in, WeightLayout::in_out}) {
+    const bool out_in = layout == WeightLayout::out_in;
+    Matrix w(out_in ? out : in, out_in ? in : out, 1), none(0, 0, 0), x(R, in, 3), plain(R, out, 4), y(R, out, 5), residual(R, out, 6),
+        bias(1, out, 7);
+    Param p = bind(w, none);
+    const Linear linear(p, layout);
+    linear.forward(ex_, {.x = x.tensor(), .y = plain.tensor()});
+    linear.forward(ex_, {.x = x.tensor(), .y = y.tensor(), .residual = residual.tensor(), .bias = bias.tensor().view({out})});
+    for (int64_t r = 0; r < R; ++r) {
+      for (int64_t o = 0; o < out; ++o) EXPECT_NEAR(y.at(r, o), plain.at(r, o) + residual.at(r, o) + bias.at(0, o), 1e-13);
+    }
+    linear.forward(ex_, {.x = x.tensor(), .y = residual.tensor(), .residual = residual.tensor(), .bias = bias.tensor().view({out})});
+    EXPECT_EQ(residual.v, y.v);  // the residual may be y itself
+  }
+}
+
+TEST_F(LinearTest, HalvesOfBackwardAreTheWhole) {
+  for (WeightLayout layout : {WeightLayout::out_in, WeightLayout::in_out}) {
+    const bool out_in = layout == WeightLayout::out_in;
+    Matrix w(out_in ? out : in, out_in ? in : out, 1), dw(w.shape[0], w.shape[1], 2), x(R, in, 3), dy(R, out, 5), dx(R, in, 6);
+    Matrix dw_apart = dw, dx_apart = dx;
+    Param p = bind(w, dw);
+    const Linear linear(p, layout);
+    linear.backward(ex_, {.x = x.tensor(), .dy = dy.tensor(), .dx = dx.tensor(), .add_dx = true});
+    p.dw = dw_apart.tensor();
+    linear.backward_input(ex_, {.dy = dy.tensor(), .dx = dx_apart.tensor(), .add_dx = true});
+    linear.backward_weight(ex_, {.x = x.tensor(), .dy = dy.tensor()});
+    EXPECT_EQ(dx_apart.v, dx.v);
+    EXPECT_EQ(dw_apart.v, dw.v);
+  }
+}
+
 TEST_F(LinearTest, GradientMayTakeTheInputsPlace) {
   Matrix w(out, in, 1), dw(out, in, 2), x(R, in, 3), dy(R, out, 5), dx(R, in, 6);
   Matrix dw_apart = dw;
@@ -139,6 +172,12 @@ TEST_F(LinearTest, LowRankPairs) {
         value->v[i] = before;
         EXPECT_NEAR(gradient->v[i], (up - down) / 2e-6, 1e-8);
       }
+    Matrix bias(1, out, 7), biased(R, out, 8);
+    objective();
+    pair.forward(ex_, {.x = x.tensor(), .hidden = hidden.tensor(), .y = biased.tensor(), .bias = bias.tensor().view({out})});
+    for (int64_t r = 0; r < R; ++r) {
+      for (int64_t o = 0; o < out; ++o) EXPECT_NEAR(biased.at(r, o), y.at(r, o) + bias.at(0, o), 1e-13);
+    }
   }
 }
 
