@@ -33,6 +33,10 @@ struct Sizes {
 
 Shape wkv7_saved_shape(int64_t B, int64_t T, int64_t H, int64_t N) { return {B * H, (T + kWkv7Chunk - 1) / kWkv7Chunk, N, N}; }
 
+Tensor take_wkv7_saved(const Exec&, Arena& arena, DType dtype, const Shape& shape) {
+  return arena.take(acc_dtype(dtype), wkv7_saved_shape(shape[0], shape[1], shape[2], shape[3]));
+}
+
 void run(const Exec& ex, const Wkv7Forward& a) {
   const Sizes s(a.r.shape);
   const DType sum = acc_dtype(a.r.dtype);
@@ -52,6 +56,8 @@ void run(const Exec& ex, const Wkv7Backward& a) {
   check_sequences({&a.w, &a.k, &a.v, &a.a, &a.b, &a.dy, &a.dr, &a.dw, &a.dk, &a.dv, &a.da, &a.db}, a.r);
   check_state(a.dstate_out, s.B * s.H * s.N * s.N, sum);
   check_state(a.dstate_in, s.B * s.H * s.N * s.N, sum);
+  for (const Tensor* more : {&a.dr_more, &a.dk_more, &a.dv_more})
+    require(!*more || (more->numel() == a.r.numel() && more->dtype == a.r.dtype), "what is added to a gradient has its size and type");
   require(a.saved_states.numel() == wkv7_saved_shape(s.B, s.T, s.H, s.N).numel() && a.saved_states.dtype == sum,
           "backward reads the states that forward saved");
   ArenaScope scope(*ex.scratch);

@@ -34,11 +34,18 @@ const acc_t<T>* gather(const Tensor& x, const Head& h, int64_t chunk, acc_t<T>* 
   }
   return buffer;
 }
+// The way back; `more`, of x's size, is added where it is given (it may be x).
 template <class T>
-void scatter(const acc_t<T>* buffer, const Tensor& x, const Head& h, int64_t chunk) {
+void scatter(acc_t<T>* buffer, const Tensor& x, const Head& h, int64_t chunk, const Tensor& more = {}) {
   for (int64_t t = 0; t < h.length(chunk); ++t) {
-    T* to = x.as<T>() + h.offset + (h.first(chunk) + t) * h.stride;
-    const acc_t<T>* from = buffer + t * h.N;
+    const int64_t at = h.offset + (h.first(chunk) + t) * h.stride;
+    T* to = x.as<T>() + at;
+    acc_t<T>* from = buffer + t * h.N;
+    if (more) {
+      const T* add = more.as<T>() + at;
+#pragma omp simd
+      for (int64_t j = 0; j < h.N; ++j) from[j] += get(add, j);
+    }
 #pragma omp simd
     for (int64_t j = 0; j < h.N; ++j) put(to, j, from[j]);
   }
@@ -196,10 +203,10 @@ void backward_head(const Wkv7Backward& a, int64_t bh, acc_t<T>* scratch) {
       ChunkBackward<A, W, 0>{c, N}.run();
     }
     for (int64_t i = 0; i < n * N; ++i) s.dw[i] *= s.slope[i];
-    scatter<T>(s.dr, a.dr, h, chunk);
+    scatter<T>(s.dr, a.dr, h, chunk, a.dr_more);
     scatter<T>(s.dw, a.dw, h, chunk);
-    scatter<T>(s.dk, a.dk, h, chunk);
-    scatter<T>(s.dv, a.dv, h, chunk);
+    scatter<T>(s.dk, a.dk, h, chunk, a.dk_more);
+    scatter<T>(s.dv, a.dv, h, chunk, a.dv_more);
     scatter<T>(s.da, a.da, h, chunk);
     scatter<T>(s.db, a.db, h, chunk);
   }

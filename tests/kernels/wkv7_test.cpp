@@ -62,7 +62,10 @@ OpCase backward_case(const Sizes& s) {
                          .dv = t("dv"),
                          .da = t("da"),
                          .db = t("db"),
-                         .dstate_in = t("dstate_in")});
+                         .dstate_in = t("dstate_in"),
+                         .dr_more = t("dr_more"),
+                         .dk_more = t("dk_more"),
+                         .dv_more = t("dv_more")});
   };
   return c;
 }
@@ -93,6 +96,21 @@ TEST(Wkv7, GradientsWithoutStates) {
   g.seeds.erase("state_out");
   g.gradients.erase("state_in");
   expect_gradients(g);
+}
+
+TEST(Wkv7, AddsToGradientsBeforeRounding) {
+  const Sizes s{2, 17, 2, 16};
+  const OpCase plain = backward_case(s);
+  OpCase more = plain;
+  for (const char* name : {"dr_more", "dk_more", "dv_more"}) more.in(name, s.x());
+  Values sum = run_case(plain, DType::f64);
+  for (const char* name : {"dr", "dk", "dv"}) {
+    const std::vector<double>& add = more.slot(cat(name, "_more")).values;
+    for (size_t i = 0; i < add.size(); ++i) sum[name][i] += add[i];
+  }
+  expect_close(run_case(more, DType::f64), sum, 1e-14, "f64");
+  expect_close(run_case(more, DType::bf16), sum, 4e-3, "bf16");
+  for (const char* name : {"dr", "dk", "dv"}) expect_alias(more, name, cat(name, "_more"));
 }
 
 // The definition, written as plainly as it can be.

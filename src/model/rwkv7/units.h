@@ -2,6 +2,7 @@
 #pragma once
 #include "model/rwkv7/channel_mix.h"
 #include "model/rwkv7/time_mix.h"
+#include "nn/norm.h"
 
 namespace rk::rwkv7 {
 
