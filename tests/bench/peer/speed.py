@@ -64,7 +64,7 @@ def measure(rookery, data, c):
     p.kill()
     p.wait()
     watcher.join()
-    rates = [r["kt_s"] * 1000 if "kt_s" in r else r["tokens_per_s"] for r in seen]
+    rates = [r["tokens_per_s"] for r in seen]
     rates = rates[len(rates) // 3:]
     result = dict(c, ktok_s=round(statistics.median(rates) / 1000, 1) if rates else None, n=len(seen), peak_smi_MiB=peak[0],
                   first_step_s=first and round(first, 1), last_loss=seen[-1]["loss"] if seen else None)
