@@ -4,10 +4,12 @@
 #include <memory>
 
 #include "comm/comm.h"
+#include "device/gpu.h"
 
 namespace rk {
 
-std::unique_ptr<Comm> make_self_comm();
+// A world of one. With a GPU its memory is taken, too.
+std::unique_ptr<Comm> make_self_comm(Gpu* gpu = nullptr);
 
 // Runs body(comm) on `size` ranks as threads of this process and returns when all are done; the first exception is
 // thrown again here after all other ranks were released (a rank waiting for a dead one throws too).

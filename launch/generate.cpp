@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "base/error.h"
@@ -21,7 +22,7 @@ namespace rk {
 namespace {
 
 struct GenerateOptions {
-  std::string model, tokenizer, prompt, prompt_file, precision = "fp32";
+  std::string model, tokenizer, prompt, prompt_file, precision = "fp32", accelerator = "auto";
   int64_t length = 256;
   uint64_t seed = 42;
   int threads = 0;
@@ -48,9 +49,27 @@ bool read_options(GenerateOptions& o, int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str();
   app.add_option("--threads", o.threads, "0 = all cores")->check(CLI::Range(0, 4096))->capture_default_str();
-  app.add_option("--precision", o.precision, "what is computed in")->check(CLI::IsMember({"fp32", "bf16", "fp64"}))->capture_default_str();
+  app.add_option("--precision", o.precision, "what is computed in; fp16 on a GPU only, fp64 on the CPU only")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp16", "fp64"}))
+      ->capture_default_str();
+  app.add_option("--accelerator", o.accelerator, "where it is computed; auto = on a GPU where there is one")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
   app.add_flag("--ignore_end", o.ignore_end, "go on behind the end of a document");
   return parse_words(app, argc, argv);
+}
+
+DType dtype_named(const std::string& precision) {
+  if (precision == "fp64") return DType::f64;
+  if (precision == "fp16") return DType::f16;
+  return precision == "bf16" ? DType::bf16 : DType::f32;
+}
+
+bool wants_gpu(const GenerateOptions& o) {
+  if (o.accelerator == "cuda" && o.precision == "fp64") fail("--precision fp64 exists on the CPU only; use --accelerator cpu, or fp32");
+  const bool gpu = o.accelerator == "cuda" || (o.accelerator == "auto" && o.precision != "fp64" && n_gpus() > 0);
+  if (!gpu && o.precision == "fp16") fail("--precision fp16 does not exist on the CPU; use fp32, bf16 or fp64");
+  return gpu;
 }
 
 // Token ids written as numbers, for models whose vocabulary is not at hand.
@@ -152,9 +171,11 @@ std::string_view bytes_or_mark(const Tokenizer& tokenizer, int32_t id) {
 int generate_main(int argc, char** argv) {
   GenerateOptions o;
   if (!read_options(o, argc, argv)) return 0;
-  const DType dtype = o.precision == "fp64" ? DType::f64 : o.precision == "bf16" ? DType::bf16 : DType::f32;
+  const DType dtype = dtype_named(o.precision);
   const std::string prompt = prompt_of(o);
-  Generator model(o.model, dtype, o.threads > 0 ? o.threads : n_cores());
+  std::optional<Gpu> gpu;
+  if (wants_gpu(o)) gpu.emplace(GpuOptions{});
+  Generator model(o.model, dtype, {.threads = o.threads > 0 ? o.threads : n_cores(), .gpu = gpu ? &*gpu : nullptr});
   const auto tokenizer = tokenizer_of(o, model);
   std::vector<int32_t> ids;
   tokenizer->encode(prompt, ids);

@@ -13,6 +13,7 @@
 #include "launch/subcommands.h"
 #include "launch/terminal.h"
 #include "train/config.h"
+#include "train/memory_plan.h"
 #include "train/trainer.h"
 
 namespace rk {
@@ -43,10 +44,16 @@ bool wants_bar(const RunConfig& config) {
   return !under_mpi() && ::isatty(STDOUT_FILENO);  // under mpirun standard output always looks like a terminal
 }
 
-void print_banner(const RunConfig& config, Comm& comm, int threads) {
+std::string place_of(const Gpu* gpu) {
+  if (!gpu) return "the CPU";
+  return cat("GPU ", gpu->index(), " (", gpu->name(), ", ", gpu->n_sm(), " multiprocessors, ", mebibytes(gpu->total_bytes()), ")");
+}
+
+void print_banner(const RunConfig& config, Comm& comm, const Machine& machine) {
+  const int threads = machine.threads;
   const auto ranks = [](int n) { return cat(n, n == 1 ? " rank" : " ranks"); };
   log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks(comm.size()), " (", local_size(comm), " on this host, ",
-               comm.backend(), "), ", threads, threads == 1 ? " thread" : " threads", " each, ", config.precision, " on the CPU"));
+               comm.backend(), "), ", threads, threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
   log_info(cat("stop and save with: rookery stop ", config.proj_dir, "   or: kill -USR1 ", ::getpid(), under_mpi() ? "" : "   or: Ctrl+C",
                "   (kill -USR2: save and go on)"));
   for (const std::string& note : config.notes) log_info(note);
@@ -54,22 +61,28 @@ void print_banner(const RunConfig& config, Comm& comm, int threads) {
 }
 
 int train_as_rank(const std::vector<std::string>& words) {
-  const std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
+  std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
   const bool leads = comm->rank() == 0;
   set_log_voice(leads, comm->size() > 1 ? cat("[rank ", comm->rank(), "/", comm->size(), "] ") : "");
   if (under_mpi()) die_with_parent();
 
   const RunConfig config = agreed_config(words, *comm);
-  const int threads = threads_of(config, *comm);
+  Machine machine{.threads = threads_of(config, *comm)};
+  std::optional<Gpu> gpu;
+  if (config.accelerator == "cuda" && config.train_stage != 1) {
+    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = local_rank(*comm)}); });
+    machine.gpu = &*gpu;
+    comm = make_self_comm(machine.gpu);
+  }
   StopFlags flags;
   const StopSignals signals(flags, !under_mpi());
   std::optional<RunRecordFile> record;
   agree(*comm, [&] {
     if (leads) record.emplace(config.proj_dir);
   });
-  if (leads) print_banner(config, *comm, threads);
+  if (leads) print_banner(config, *comm, machine);
   Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm->size()});
-  return static_cast<int>(train(config, *comm, threads, terminal, flags));
+  return static_cast<int>(train(config, *comm, machine, terminal, flags));
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
-// One AdamW step on a flat shard (golden rwkv7 §10).
+// One AdamW step on a flat run of parameters (golden rwkv7 §10).
 //   g' = g * grad_scale;  m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g'^2
-//   u = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps);   p -= lr * (u + weight_decay * p)
+//   u = m * bias1 / (sqrt(v * bias2) + eps);   p -= lr * lr_scale * (u + weight_decay * p)
+// grad_scale, apply, bias1 = 1 / (1 - beta1^t) and bias2 stand in `decision` (kernels/step_control/op.h). lr_scale and weight_decay belong
+// to groups of neighbours: elements [ends[i-1], ends[i]) have lr_scale[i], weight_decay[i]; ends[last] is n.
 // p, g, m, v [n] in the accumulation dtype (g, m, v, p of one dtype); w [n], in the model's dtype, receives the rounded p (may be p itself
-// or null). `grad_scale` carries clipping. With apply = false (a non-finite step) nothing changes. eps is outside the root.
+// or null). With apply = 0 (a step that is not finite) nothing changes. eps is outside the root.
+// ends [k] i64, lr_scale, weight_decay [k] f64, on the device of p.
 #pragma once
 #include "device/exec.h"
 
@@ -10,9 +13,9 @@ namespace rk {
 
 struct AdamW {
   Tensor p, g, m, v, w;
-  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18, weight_decay = 0, grad_scale = 1;
-  int64_t t = 1;  // counts from 1
-  bool apply = true;
+  Tensor ends, lr_scale, weight_decay;
+  Tensor decision;
+  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18;
 };
 void run(const Exec& ex, const AdamW& a);
 

@@ -1,36 +1,36 @@
-#include "kernels/adamw/op.h"
-
 #include <cmath>
 
+#include "kernels/adamw/op.h"
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/step_control/op.h"
 
 namespace rk::cpu {
 namespace {
 
-// The step's constants in the type of the parameters.
+// The constants of one group of a step in the type of the parameters.
 template <class A>
 struct Step {
   A lr, beta1, rest1, beta2, rest2, unbias1, unbias2, eps, decay, scale;
-  explicit Step(const AdamW& a)
-      : lr(static_cast<A>(a.lr)),
+  Step(const AdamW& a, int64_t group)
+      : lr(static_cast<A>(a.lr * a.lr_scale.as<double>()[group])),
         beta1(static_cast<A>(a.beta1)),
         rest1(static_cast<A>(1 - a.beta1)),
         beta2(static_cast<A>(a.beta2)),
         rest2(static_cast<A>(1 - a.beta2)),
-        unbias1(static_cast<A>(1 / (1 - std::pow(a.beta1, static_cast<double>(a.t))))),
-        unbias2(static_cast<A>(1 / (1 - std::pow(a.beta2, static_cast<double>(a.t))))),
+        unbias1(static_cast<A>(a.decision.as<double>()[kBias1])),
+        unbias2(static_cast<A>(a.decision.as<double>()[kBias2])),
         eps(static_cast<A>(a.eps)),
-        decay(static_cast<A>(a.weight_decay)),
-        scale(static_cast<A>(a.grad_scale)) {}
+        decay(static_cast<A>(a.weight_decay.as<double>()[group])),
+        scale(static_cast<A>(a.decision.as<double>()[kGradScale])) {}
 };
 
+// Elements [first, last), of one group.
 template <class A, class W>
-void update(const Exec& ex, const AdamW& a) {
-  A *p = a.p.as<A>(), *m = a.m.as<A>(), *v = a.v.as<A>();
-  const A* g = a.g.as<A>();
-  W* w = a.w ? a.w.as<W>() : nullptr;
-  const Step<A> s(a);
-  for_flat(ex, a.p.numel(), [&](int64_t begin, int64_t end) {
+void update(const Exec& ex, const AdamW& a, const Step<A>& s, int64_t first, int64_t last) {
+  A *p = a.p.as<A>() + first, *m = a.m.as<A>() + first, *v = a.v.as<A>() + first;
+  const A* g = a.g.as<A>() + first;
+  W* w = a.w ? a.w.as<W>() + first : nullptr;
+  for_flat(ex, last - first, [&](int64_t begin, int64_t end) {
 #pragma omp simd
     for (int64_t i = begin; i < end; ++i) {
       const A grad = g[i] * s.scale;
@@ -45,9 +45,21 @@ void update(const Exec& ex, const AdamW& a) {
   });
 }
 
+template <class A, class W>
+void update(const Exec& ex, const AdamW& a) {
+  const auto ends = a.ends.span<int64_t>();
+  require(ends.back() == a.p.numel(), "the last group ends with the parameters");
+  int64_t first = 0, group = 0;
+  for (int64_t end : ends) {
+    update<A, W>(ex, a, Step<A>(a, group++), first, end);
+    first = end;
+  }
+}
+
 }  // namespace
 
 void run(const Exec& ex, const AdamW& a) {
+  if (a.decision.as<double>()[kApply] == 0) return;
   with_dtype(a.w ? a.w.dtype : a.p.dtype, [&]<class W>() {
     if (a.p.dtype == DType::f64) {
       update<double, W>(ex, a);

@@ -25,6 +25,7 @@ static void* allocate(Device device, size_t n_bytes) {
       return nullptr;
     }
     check(cudaMemset(p, 0, n_bytes));
+    check(cudaStreamSynchronize(nullptr));  // a Gpu's stream does not wait for the default one
     return p;
   }
   if (device == Device::pinned) {

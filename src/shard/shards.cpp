@@ -12,6 +12,28 @@ namespace {
 constexpr int kWeightSlots = 2;
 constexpr int kGradSlots = 2;
 
+constexpr int64_t kStaged = 1 << 20;  // elements that are on their way to a GPU at a time
+
+// Neighbours in a bucket that are updated alike; padding belongs to the group before it.
+struct Group {
+  int64_t end;
+  double lr_scale, weight_decay;
+};
+std::vector<Group> groups_of(const BucketLayout& bucket, int64_t begin, int64_t end, double weight_decay) {
+  std::vector<Group> groups;
+  for (const Placement& p : bucket.placements) {
+    const Overlap o = overlap(p, begin, end);
+    if (o.n == 0) continue;
+    const Group g{o.at + o.n - begin, p.param->lr_scale, p.param->decay ? weight_decay : 0};
+    if (!groups.empty() && groups.back().lr_scale == g.lr_scale && groups.back().weight_decay == g.weight_decay) groups.pop_back();
+    if (!groups.empty()) groups.back().end = o.at - begin;
+    groups.push_back(g);
+  }
+  if (groups.empty()) groups.push_back({0, 0, 0});
+  groups.back().end = end - begin;
+  return groups;
+}
+
 // Takes tensors from a buffer one after another.
 class Cursor {
  public:
@@ -29,7 +51,9 @@ class Cursor {
 
 }  // namespace
 
-ShardBytes Shards::predict(const FlatLayout& layout, int world, DType dtype, Sharding s, bool training) {
+ShardBytes Shards::predict(const FlatLayout& layout, int world, const ShardsOptions& options) {
+  const Sharding s = options.sharding;
+  const DType dtype = options.dtype;
   const auto n = static_cast<size_t>(layout.n());
   const auto per_rank = n / static_cast<size_t>(world);
   const size_t wide = size_of(acc_dtype(dtype)), narrow = size_of(dtype);
@@ -37,20 +61,29 @@ ShardBytes Shards::predict(const FlatLayout& layout, int world, DType dtype, Sha
   ShardBytes b;
   b.params = (s.params ? per_rank : n) * narrow;
   if (s.params) b.transient += kWeightSlots * largest * narrow;
-  if (!training) return b;
+  if (!options.training) return b;
   b.grads = (s.grads ? per_rank : n) * wide;
   b.state = (s.state ? per_rank : n) * wide * (dtype == acc_dtype(dtype) ? 2 : 3);
   if (s.grads) b.transient += kGradSlots * (largest + largest_shard) * wide;
   return b;
 }
 
-Shards::Shards(Comm& comm, FlatLayout layout, DType dtype, Sharding sharding, bool training)
-    : comm_(comm), layout_(std::move(layout)), dtype_(dtype), acc_(acc_dtype(dtype)), sharding_(sharding), training_(training) {
-  const ShardBytes b = predict(layout_, comm.size(), dtype, sharding, training);
-  params_ = Buffer(Device::cpu, b.params);
-  grads_ = Buffer(Device::cpu, b.grads);
-  state_ = Buffer(Device::cpu, b.state);
-  transient_ = Buffer(Device::cpu, b.transient);
+Shards::Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOptions& options)
+    : comm_(comm),
+      layout_(std::move(layout)),
+      dtype_(options.dtype),
+      acc_(acc_dtype(options.dtype)),
+      sharding_(options.sharding),
+      training_(options.training),
+      weight_decay_(options.weight_decay) {
+  const Sharding sharding = sharding_;
+  const bool training = training_;
+  const ShardBytes b = predict(layout_, comm.size(), options);
+  params_ = Buffer(ex.device, b.params);
+  grads_ = Buffer(ex.device, b.grads);
+  state_ = Buffer(ex.device, b.state);
+  transient_ = Buffer(ex.device, b.transient);
+  if (ex.device == Device::cuda) staging_ = Buffer(Device::pinned, kStaged * sizeof(double));
   Cursor params(params_), grads(grads_), state(state_), transient(transient_);
   for (const BucketLayout& bucket : layout_.buckets) {
     Held h;
@@ -71,9 +104,63 @@ Shards::Shards(Comm& comm, FlatLayout layout, DType dtype, Sharding sharding, bo
     slot.full = transient.take(acc_, layout_.largest_bucket());
     slot.shard = transient.take(acc_, layout_.largest_shard());
   }
+  if (training) upload_groups(ex);
+}
+
+// The groups of every bucket, where its state is.
+void Shards::upload_groups(const Exec& ex) {
+  std::vector<std::vector<Group>> all;
+  size_t n = 0;
+  for (const BucketLayout& bucket : layout_.buckets) {
+    all.push_back(groups_of(bucket, state_begin(bucket), state_begin(bucket) + state_n(bucket), weight_decay_));
+    n += all.back().size();
+  }
+  groups_ = Buffer(ex.device, n * (sizeof(int64_t) + 2 * sizeof(double)));
+  Cursor cursor(groups_);
+  for (size_t u = 0; u < all.size(); ++u) {
+    std::vector<int64_t> ends;
+    std::vector<double> lr_scale, weight_decay;
+    for (const Group& g : all[u]) {
+      ends.push_back(g.end);
+      lr_scale.push_back(g.lr_scale);
+      weight_decay.push_back(g.weight_decay);
+    }
+    Held& h = held_[u];
+    const auto k = static_cast<int64_t>(all[u].size());
+    h.ends = cursor.take(DType::i64, k);
+    h.lr_scale = cursor.take(DType::f64, k);
+    h.weight_decay = cursor.take(DType::f64, k);
+    copy(ex, {ends.data(), {k}, DType::i64, Device::cpu}, h.ends);
+    copy(ex, {lr_scale.data(), {k}, DType::f64, Device::cpu}, h.lr_scale);
+    copy(ex, {weight_decay.data(), {k}, DType::f64, Device::cpu}, h.weight_decay);
+  }
+}
+
+void Shards::measure(const Exec& dry, const FlatLayout& layout, const ShardsOptions& options) {
+  const int64_t n = options.sharding.grads ? layout.largest_shard() : layout.largest_bucket();
+  run(dry, SumOfSquares{.x = {nullptr, {n}, acc_dtype(options.dtype), dry.device}, .out = {nullptr, {1}, DType::f64, dry.device}});
 }
 
 ShardBytes Shards::bytes() const { return {params_.size(), grads_.size(), state_.size(), transient_.size()}; }
+
+// Numbers of the host into memory of the device, rounded to its type.
+void Shards::upload(const Exec& ex, const Tensor& source, const Tensor& to) {
+  if (ex.device == Device::cpu) return run(ex, Cast{.x = source, .y = to});
+  const Exec host{.pool = ex.pool};
+  for (int64_t at = 0; at < to.numel(); at += kStaged) {
+    const int64_t n = std::min(kStaged, to.numel() - at);
+    const Tensor staged = staging_.tensor(to.dtype, {n});
+    if (to.dtype == DType::f16) {
+      const double* from = source.as<double>() + at;
+      auto* half = static_cast<f16*>(staged.data);
+      for (int64_t i = 0; i < n; ++i) half[i] = to_f16(static_cast<float>(from[i]));
+    } else {
+      run(host, Cast{.x = source.slice(at, n), .y = staged});
+    }
+    copy(ex, staged, to.slice(at, n));
+    synchronize(ex);
+  }
+}
 
 void Shards::set(const Exec& ex, const Param& p, int64_t first, std::span<const double> values) {
   const BucketLayout& bucket = layout_.buckets.at(static_cast<size_t>(p.unit));
@@ -89,7 +176,7 @@ void Shards::set(const Exec& ex, const Param& p, int64_t first, std::span<const 
     const Overlap o = overlap(*place, begin, begin + held.numel());
     const int64_t lo = std::max(o.first, first), hi = std::min(o.first + o.n, first + source.numel());
     if (lo >= hi) return;
-    run(ex, Cast{.x = source.slice(lo - first, hi - lo), .y = held.slice(place->offset + lo - begin, hi - lo)});
+    upload(ex, source.slice(lo - first, hi - lo), held.slice(place->offset + lo - begin, hi - lo));
   };
   store(h.w, sharding_.params ? own_begin(bucket) : 0);
   if (training_ && dtype_ != acc_) store(h.master, state_begin(bucket));
@@ -163,7 +250,8 @@ void Shards::release(int unit) {
 }
 
 void Shards::start_step(const Exec& ex) {
-  for (Held& h : held_) run(ex, Fill{.x = h.g, .value = 0});
+  const auto n = static_cast<int64_t>(grads_.size() / size_of(acc_));
+  run(ex, Fill{.x = grads_.tensor(acc_, {n}), .value = 0});
 }
 
 void Shards::bind_grads(const Exec& ex, int unit) {
@@ -231,25 +319,21 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
   for (size_t u = 0; u < held_.size(); ++u) {
     const BucketLayout& bucket = layout_.buckets[u];
     Held& h = held_[u];
-    const int64_t begin = state_begin(bucket), end = begin + state_n(bucket);
+    const int64_t begin = state_begin(bucket), n = state_n(bucket);
     const int64_t g_begin = sharding_.grads ? own_begin(bucket) : 0, w_begin = sharding_.params ? own_begin(bucket) : 0;
-    for (const Placement& p : bucket.placements) {
-      const Overlap o = overlap(p, begin, end);
-      if (o.n == 0) continue;
-      run(ex, AdamW{.p = h.master.slice(o.at - begin, o.n),
-                    .g = h.g.slice(o.at - g_begin, o.n),
-                    .m = h.m.slice(o.at - begin, o.n),
-                    .v = h.v.slice(o.at - begin, o.n),
-                    .w = h.w.slice(o.at - w_begin, o.n),
-                    .lr = rule.lr * p.param->lr_scale,
-                    .beta1 = rule.beta1,
-                    .beta2 = rule.beta2,
-                    .eps = rule.eps,
-                    .weight_decay = p.param->decay ? rule.weight_decay : 0,
-                    .grad_scale = rule.grad_scale,
-                    .t = rule.t,
-                    .apply = rule.apply});
-    }
+    run(ex, AdamW{.p = h.master,
+                  .g = h.g.slice(begin - g_begin, n),
+                  .m = h.m,
+                  .v = h.v,
+                  .w = h.w.slice(begin - w_begin, n),
+                  .ends = h.ends,
+                  .lr_scale = h.lr_scale,
+                  .weight_decay = h.weight_decay,
+                  .decision = rule.decision,
+                  .lr = rule.lr,
+                  .beta1 = rule.beta1,
+                  .beta2 = rule.beta2,
+                  .eps = rule.eps});
     send_weights(static_cast<int>(u));
   }
   for (Slot& s : weight_slots_) {  // gathered copies are of the old weights

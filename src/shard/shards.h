@@ -25,10 +25,16 @@ struct ShardBytes {
   size_t transient = 0;  // gathered weights and unreduced gradients of the units at work
 };
 
+struct ShardsOptions {
+  DType dtype = DType::f32;  // of weights; gradients, master weights and moments are held in its accumulation dtype
+  Sharding sharding;
+  bool training = true;
+  double weight_decay = 0;  // of parameters that decay
+};
+
 struct AdamWRule {
-  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18, weight_decay = 0, grad_scale = 1;
-  int64_t t = 1;
-  bool apply = true;
+  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18;
+  Tensor decision;  // kernels/step_control/op.h
 };
 
 // This rank's run of elements of one parameter in its part of the optimizer state; flat tensors of the accumulation dtype.
@@ -39,17 +45,18 @@ struct OwnedPiece {
 };
 
 // Owner of all flat buffers of one rank. All ranks call the same functions in the same order; the plan is that order.
-// The buffers are allocated by the constructor; nothing later allocates.
+// The buffers are allocated by the constructor, on the device of its Exec; nothing later allocates.
 class Shards {
  public:
-  // dtype: of weights; gradients, master weights and moments are held in its accumulation dtype.
-  Shards(Comm& comm, FlatLayout layout, DType dtype, Sharding sharding, bool training);
+  Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOptions& options);
   Shards(const Shards&) = delete;
   Shards& operator=(const Shards&) = delete;
 
   // Bytes that a rank of such a world would hold; nothing is allocated.
-  static ShardBytes predict(const FlatLayout& layout, int world, DType dtype, Sharding sharding, bool training);
+  static ShardBytes predict(const FlatLayout& layout, int world, const ShardsOptions& options);
   ShardBytes bytes() const;
+  // Counts the scratch that a step takes here in the measuring arenas of `dry`.
+  static void measure(const Exec& dry, const FlatLayout& layout, const ShardsOptions& options);
 
   // Values into every buffer that holds them here: elements [first, first + values.size()) of p.
   void set(const Exec& ex, const Param& p, int64_t first, std::span<const double> values);
@@ -88,12 +95,15 @@ class Shards {
     Tensor g;       // full or shard, accumulation dtype
     Tensor master;  // whole state range, accumulation dtype; aliases w where dtypes agree
     Tensor m, v;
+    Tensor ends, lr_scale, weight_decay;  // groups of the state's range
     Ticket weights_on_the_way, grads_on_the_way;
   };
 
   int64_t own_begin(const BucketLayout& b) const { return b.shard * comm_.rank(); }
   int64_t state_begin(const BucketLayout& b) const { return sharding_.state ? own_begin(b) : 0; }
   int64_t state_n(const BucketLayout& b) const { return sharding_.state ? b.shard : b.n; }
+  void upload(const Exec& ex, const Tensor& source, const Tensor& to);
+  void upload_groups(const Exec& ex);
   Tensor own_grads(int unit);
   Slot& weight_slot(int unit);
   void drain(const Exec& ex, Slot& slot);
@@ -104,7 +114,9 @@ class Shards {
   DType dtype_, acc_;
   Sharding sharding_;
   bool training_;
-  Buffer params_, grads_, state_, transient_;
+  double weight_decay_;
+  Buffer params_, grads_, state_, transient_, groups_;
+  Buffer staging_;  // values on their way to a GPU
   std::vector<Held> held_;
   std::vector<Slot> weight_slots_, grad_slots_;
   size_t next_weight_slot_ = 0, next_grad_slot_ = 0;

@@ -4,14 +4,17 @@
 
 namespace rk {
 
-Batcher::Batcher(BatchShape shape) : shape_(shape) {
+Batcher::Batcher(BatchShape shape, Device device) : shape_(shape), memory_(device, n_bytes(shape)) {
   const auto T = static_cast<size_t>(shape.T);
   tokens_.resize(T);
   targets_.resize(T);
   weights_.resize(T);
   offsets_.resize(static_cast<size_t>(shape.micro * shape.B));
-  const int64_t n = shape.B * shape.T, all = shape.micro * n;
-  memory_ = Buffer(Device::cpu, static_cast<size_t>(all) * (2 * sizeof(int32_t) + sizeof(float)));
+  filled_ = memory_.data();
+  if (device == Device::cuda) {
+    for (int i = 0; i < 2; ++i) pinned_.emplace_back().memory = Buffer(Device::pinned, memory_.size());
+  }
+  const int64_t all = shape.micro * shape.B * shape.T;
   const Tensor tokens = memory_.tensor(DType::i32, {all}, 0);
   const Tensor targets = memory_.tensor(DType::i32, {all}, tokens.n_bytes());
   const Tensor weights = memory_.tensor(DType::f32, {all}, 2 * tokens.n_bytes());
@@ -31,6 +34,22 @@ Batcher::Batcher(BatchShape shape) : shape_(shape) {
     }
 }
 
+void Batcher::begin_fill() {
+  n_targets_ = 0;
+  if (pinned_.empty()) return;
+  current_ = (current_ + 1) % pinned_.size();
+  pinned_[current_].copied.wait();
+  filled_ = pinned_[current_].memory.data();
+}
+
+void Batcher::end_fill(const Exec& ex) {
+  if (pinned_.empty()) return;
+  Pinned& p = pinned_[current_];
+  const Shape all{static_cast<int64_t>(memory_.size())};
+  copy(ex, p.memory.tensor(DType::u8, all), memory_.tensor(DType::u8, all));
+  p.copied.record(*ex.gpu);
+}
+
 void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t number) {
   int64_t offset = -1;
   if (number >= 0) {
@@ -43,21 +62,27 @@ void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t num
   offsets_[static_cast<size_t>(m * shape_.B + row)] = offset;
   int64_t t = 0;
   for (const Segment& s : segments_[static_cast<size_t>(m)]) {
-    std::copy_n(tokens_.begin() + t, s.T, s.tokens.as<int32_t>() + row * s.T);
-    std::copy_n(targets_.begin() + t, s.T, s.targets.as<int32_t>() + row * s.T);
-    std::copy_n(weights_.begin() + t, s.T, s.weights.as<float>() + row * s.T);
+    // The place in host memory of this row of a tensor of the segment.
+    const auto place = [&](const Tensor& x) {
+      const auto at = static_cast<size_t>(static_cast<std::byte*>(x.data) - memory_.data());
+      return filled_ + at + static_cast<size_t>(row * s.T) * size_of(x.dtype);
+    };
+    std::copy_n(tokens_.begin() + t, s.T, reinterpret_cast<int32_t*>(place(s.tokens)));
+    std::copy_n(targets_.begin() + t, s.T, reinterpret_cast<int32_t*>(place(s.targets)));
+    std::copy_n(weights_.begin() + t, s.T, reinterpret_cast<float*>(place(s.weights)));
     t += s.T;
   }
   for (size_t i = 0; i < targets_.size(); ++i)
     if (targets_[i] >= 0) n_targets_ += static_cast<double>(weights_[i]);
 }
 
-void Batcher::scale(double scale, double l2_scale, Tensor loss_sum) {
+void Batcher::scale(const LossTerms& terms) {
   for (auto& micro : segments_)
     for (Segment& s : micro) {
-      s.scale = scale;
-      s.l2_scale = l2_scale;
-      s.loss_sum = loss_sum;
+      s.scale = terms.scale;
+      s.l2_scale = terms.l2_scale;
+      s.loss_scale = terms.loss_scale;
+      s.loss_sum = terms.loss_sum;
     }
 }
 

@@ -9,6 +9,8 @@
 namespace rk {
 namespace {
 
+constexpr size_t kStagedBytes = size_t{16} << 20;  // of a checkpoint on their way to a GPU at a time
+
 // Tensors of what the run starts from, under plain names; empty for fresh weights.
 std::vector<TensorInfo> tensors_of(const Start& start) {
   std::vector<TensorInfo> infos;
@@ -34,6 +36,8 @@ std::vector<double> rounded_fresh_values(const Exec& ex, const Model& model, con
     for (double& x : values) x = static_cast<double>(static_cast<float>(x));
   if (model.dtype == DType::bf16)
     for (double& x : values) x = static_cast<double>(bf16(static_cast<float>(x)));
+  if (model.dtype == DType::f16)
+    for (double& x : values) x = static_cast<double>(to_float(to_f16(static_cast<float>(x))));
   return values;
 }
 
@@ -41,8 +45,9 @@ std::vector<double> rounded_fresh_values(const Exec& ex, const Model& model, con
 
 DType model_dtype(const RunConfig& config) {
   if (config.precision == "bf16") return DType::bf16;
+  if (config.precision == "fp16") return DType::f16;
   if (config.precision == "fp64") return DType::f64;
-  require(config.precision == "fp32" || config.precision.empty(), "validate() has resolved the precision");
+  require(config.precision == "fp32" || config.precision == "tf32" || config.precision.empty(), "validate() has resolved the precision");
   return DType::f32;
 }
 
@@ -104,10 +109,24 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
   for (const Param* p : missing) shards.set(ex, *p, 0, rounded_fresh_values(ex, model, *p, config));
 }
 
-void load_from_checkpoint(const Exec&, Shards& shards, CheckpointReader& reader) {
+void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
+  Buffer staging;
+  if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);
   for (const OwnedPiece& p : shards.owned_pieces())
-    for (const auto& [part, tensor] : {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}})
-      reader.read(p.param->name, part, p.first, tensor.numel(), tensor.dtype, tensor.data);
+    for (const auto& [part, tensor] : {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}}) {
+      const int64_t n = tensor.numel();
+      if (tensor.device == Device::cpu) {
+        reader.read(p.param->name, part, p.first, n, tensor.dtype, tensor.data);
+        continue;
+      }
+      const auto step = static_cast<int64_t>(kStagedBytes / size_of(tensor.dtype));
+      for (int64_t at = 0; at < n; at += step) {
+        const Tensor staged = staging.tensor(tensor.dtype, {std::min(step, n - at)});
+        reader.read(p.param->name, part, p.first + at, staged.numel(), staged.dtype, staged.data);
+        copy(ex, staged, tensor.slice(at, staged.numel()));
+        synchronize(ex);
+      }
+    }
 }
 
 FlatLayout flat_layout(Model& model, int world) {

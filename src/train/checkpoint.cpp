@@ -48,6 +48,8 @@ std::optional<std::string> first_of(const std::vector<std::string>& texts) {
 }  // namespace
 
 struct CheckpointSaver::Impl {
+  explicit Impl(const Exec& copies) : writer(copies) {}
+
   std::string proj_dir;
   KeepRule keep;
   Manifest manifest;  // tensors always; the rest of the save in progress
@@ -98,7 +100,8 @@ struct CheckpointSaver::Impl {
   }
 };
 
-CheckpointSaver::CheckpointSaver(std::string proj_dir, std::vector<TensorShape> tensors, KeepRule keep) : impl_(std::make_unique<Impl>()) {
+CheckpointSaver::CheckpointSaver(std::string proj_dir, std::vector<TensorShape> tensors, KeepRule keep, const Exec& copies)
+    : impl_(std::make_unique<Impl>(copies)) {
   impl_->proj_dir = std::move(proj_dir);
   impl_->manifest.tensors = std::move(tensors);
   impl_->keep = keep;

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "comm/comm.h"
-#include "device/buffer.h"
+#include "device/exec.h"
 
 namespace rk {
 
@@ -34,7 +34,7 @@ struct CheckpointState {
   int64_t epoch_begin = 0;
   double epoch_loss_sum = 0;  // of the unfinished mini-epoch
   int64_t epoch_loss_steps = 0;
-  std::string model_dtype;                   // "f32", "bf16", "f64": dtype of the weights that exports write
+  std::string model_dtype;                   // "f32", "bf16", "f16", "f64": dtype of the weights that exports write
   std::string config;                        // RunConfig::text
   std::map<std::string, std::string> extra;  // further named values, kept verbatim
 };
@@ -51,7 +51,8 @@ struct KeepRule {
 
 class CheckpointSaver {
  public:
-  CheckpointSaver(std::string proj_dir, std::vector<TensorShape> tensors, KeepRule keep);
+  // copies: what copies pieces that lie on a GPU.
+  CheckpointSaver(std::string proj_dir, std::vector<TensorShape> tensors, KeepRule keep, const Exec& copies = {});
   ~CheckpointSaver();  // waits for the thread, leaves no .tmp of its own behind
 
   bool busy() const;  // begun and not committed

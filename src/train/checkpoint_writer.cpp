@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <filesystem>
 #include <unordered_map>
 
@@ -38,10 +37,14 @@ void ShardWriter::stage(const Manifest& m, const std::vector<TensorPiece>& piece
     offsets_.push_back(n_bytes);
     n_bytes += p.data.n_bytes();
   }
-  if (n_bytes > staging_.size()) staging_ = Buffer(Device::cpu, n_bytes);
+  if (n_bytes > staging_.size()) {
+    staging_ = Buffer();  // the old one goes first
+    staging_ = Buffer(copies_.gpu ? Device::pinned : Device::cpu, n_bytes);
+  }
   size_t i = 0;
   for (const TensorPiece& p : pieces)
-    if (p.data.numel() > 0) std::memcpy(staging_.data() + offsets_[i++], p.data.data, p.data.n_bytes());
+    if (p.data.numel() > 0) copy(copies_, p.data, staging_.tensor(p.data.dtype, p.data.shape, offsets_[i++]));
+  synchronize(copies_);
 }
 
 void ShardWriter::start(const std::string& folder, int rank, const Manifest& m, const std::vector<TensorPiece>& pieces,

@@ -5,14 +5,15 @@
 #include <thread>
 #include <vector>
 
-#include "device/buffer.h"
+#include "device/exec.h"
 #include "train/checkpoint_manifest.h"
 
 namespace rk {
 
 class ShardWriter {
  public:
-  ShardWriter() = default;
+  // copies: what copies pieces that lie on a GPU.
+  explicit ShardWriter(const Exec& copies) : copies_(copies) {}
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
   ~ShardWriter();
@@ -35,6 +36,7 @@ class ShardWriter {
   void run(const Manifest& m, uint64_t needed_bytes);
   void write_file(const Manifest& m);
 
+  Exec copies_;
   std::string folder_, path_, error_;
   ManifestFile file_;
   std::map<std::string, DType> parts_;

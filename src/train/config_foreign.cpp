@@ -126,6 +126,7 @@ void add_without_effect(Options& all) {
   no_effect(all, {"enable_progress_bar"}, "--progress bar or plain decides");
   no_effect(all, {"cuda_cleanup", "substep_cuda_cache_clear", "torch_set_float32_matmul_precision", "benchmark"},
             "there is no such cache or setting here");
+  no_effect(all, {"cuda_graph"}, "steps are queued kernel by kernel");
   no_effect(all, {"deterministic"}, "every run is deterministic");
   no_effect(all, {"detect_anomaly"}, "every step is checked for numbers that are not finite");
   no_effect(all,

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "device/gpu.h"
 #include "model/families.h"
 #include "train/config.h"
 #include "train/config_option.h"
@@ -51,13 +52,27 @@ void settle_batch(RunConfig& c, int64_t world) {
            c.accumulate, " = ", world * c.micro_bsz * c.accumulate, "; change one of them, or leave one out"));
 }
 
+// auto: a GPU where there is one, but for fp64, which only the CPU computes in.
+void settle_accelerator(RunConfig& c) {
+  if (c.accelerator == "cuda") {
+    if (const std::string why = why_no_gpu(); !why.empty())
+      fail(cat("--accelerator gpu: there is no usable GPU (CUDA: ", why, "); use --accelerator cpu or auto"));
+    if (c.precision == "fp64") fail("--precision fp64 exists on the CPU only; use --accelerator cpu, or fp32");
+  }
+  if (c.accelerator == "auto") c.accelerator = n_gpus() > 0 && c.precision != "fp64" ? "cuda" : "cpu";
+}
+
 void settle_machine(RunConfig& c, int world) {
-  if (c.accelerator == "cuda")
-    fail("--accelerator gpu needs a build with CUDA, and this one has only the CPU; use --accelerator cpu or auto");
-  c.accelerator = "cpu";
-  if (c.precision.empty()) c.precision = "fp32";
-  if (c.precision == "fp16" || c.precision == "tf32")
-    fail(cat("--precision ", c.precision, " does not exist on the CPU; use fp32, bf16 or fp64"));
+  settle_accelerator(c);
+  if (c.accelerator == "cuda") {
+    if (c.precision.empty()) c.precision = "bf16";
+    if (world > 1)
+      fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
+  } else {
+    if (c.precision.empty()) c.precision = "fp32";
+    if (c.precision == "fp16" || c.precision == "tf32")
+      fail(cat("--precision ", c.precision, " does not exist on the CPU; use fp32, bf16 or fp64"));
+  }
   if (c.zero < 0) c.zero = world > 1 ? 1 : 0;
 }
 

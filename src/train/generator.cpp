@@ -38,13 +38,13 @@ struct State {
   std::vector<Buffer> buffers;
   std::vector<Tensor> tensors;
 
-  explicit State(const Model& model) {
+  State(const Model& model, Device device) {
     for (const auto& unit : model.units)
       for (const StateSpec& s : unit->state_specs(1)) {
         Tensor t;
         t.dtype = s.dtype;
         t.shape = s.shape;
-        buffers.emplace_back(Device::cpu, t.n_bytes());
+        buffers.emplace_back(device, t.n_bytes());
         tensors.push_back(buffers.back().tensor(s.dtype, s.shape));
       }
   }
@@ -54,7 +54,8 @@ struct State {
 
 struct Generator::Impl {
   ThreadPool pool;
-  std::unique_ptr<Comm> comm = make_self_comm();
+  Gpu* gpu;  // null: the CPU
+  std::unique_ptr<Comm> comm;
   std::unique_ptr<Model> model;
   std::unique_ptr<Shards> shards;
   std::unique_ptr<Runner> runner;
@@ -62,12 +63,13 @@ struct Generator::Impl {
   std::map<std::string, std::string> metadata;
   Plan plan;
   Arena kept, scratch;
-  Buffer tokens, logits;
+  Buffer tokens, logits, logits_on_host;
   std::vector<double> result;
 
-  explicit Impl(int threads) : pool(threads) {}
-  Exec loading() { return {.device = Device::cpu, .pool = &pool}; }  // without arenas: these are still counting then
-  Exec exec() { return {.device = Device::cpu, .pool = &pool, .kept = &kept, .scratch = &scratch}; }
+  explicit Impl(const Machine& machine) : pool(machine.threads), gpu(machine.gpu), comm(make_self_comm(machine.gpu)) {}
+  Device device() const { return gpu ? Device::cuda : Device::cpu; }
+  Exec loading() { return {.device = device(), .pool = &pool, .gpu = gpu}; }  // without arenas: these are still counting then
+  Exec exec() { return {.device = device(), .pool = &pool, .kept = &kept, .scratch = &scratch, .gpu = gpu}; }
 
   void load_file(const std::string& path, DType dtype);
   void load_folder(const std::string& folder, DType dtype);
@@ -80,7 +82,7 @@ void Generator::Impl::load_file(const std::string& path, DType dtype) {
   const auto reader = open_tensor_file(path);
   metadata = reader->metadata();
   model = model_for(reader->tensors(), path, dtype);
-  shards = std::make_unique<Shards>(*comm, flat_layout(*model, 1), dtype, Sharding{}, false);
+  shards = std::make_unique<Shards>(loading(), *comm, flat_layout(*model, 1), ShardsOptions{.dtype = dtype, .training = false});
   load_weights(*model, *reader, path, false,
                [&](const Param& p, int64_t first, std::span<const double> values) { shards->set(loading(), p, first, values); });
 }
@@ -94,7 +96,7 @@ void Generator::Impl::load_folder(const std::string& folder, DType dtype) {
     infos.back().shape = t.shape;
   }
   model = model_for(infos, folder, dtype);
-  shards = std::make_unique<Shards>(*comm, flat_layout(*model, 1), dtype, Sharding{}, false);
+  shards = std::make_unique<Shards>(loading(), *comm, flat_layout(*model, 1), ShardsOptions{.dtype = dtype, .training = false});
   std::vector<double> values;
   for (const Param& p : model->params.all())
     for (int64_t first = 0; first < p.numel(); first += piece_size) {
@@ -109,7 +111,7 @@ Segment Generator::Impl::segment(int64_t n, bool want_logits) const {
   Segment s;
   s.B = 1;
   s.T = n;
-  s.tokens = tokens.size() ? tokens.tensor(DType::i32, {1, n}) : Tensor{nullptr, {1, n}, DType::i32, Device::cpu};
+  s.tokens = tokens.size() ? tokens.tensor(DType::i32, {1, n}) : Tensor{nullptr, {1, n}, DType::i32, device()};
   if (want_logits && logits.size()) s.logits = logits.tensor(acc_dtype(model->dtype), {1, 1, model->n_vocab});
   return s;
 }
@@ -117,26 +119,27 @@ Segment Generator::Impl::segment(int64_t n, bool want_logits) const {
 void Generator::Impl::prepare() {
   plan = plan_forward(static_cast<int>(model->units.size()), 1);
   for (int64_t n : {prompt_segment, int64_t{1}}) {
-    Arena dry_kept, dry_scratch;
-    const Exec dry{.device = Device::cpu, .pool = &pool, .kept = &dry_kept, .scratch = &dry_scratch};
+    Arena dry_kept(device()), dry_scratch(device());
+    const Exec dry{.device = device(), .pool = &pool, .kept = &dry_kept, .scratch = &dry_scratch, .gpu = gpu};
     const std::vector<std::vector<Segment>> micro{{segment(n, true)}};
     StepIo io;
     io.micro = micro;
     Runner(*model, nullptr).run(dry, plan, io);
-    if (dry_kept.peak() > kept.capacity()) kept = Arena(Buffer(Device::cpu, dry_kept.peak()));
-    if (dry_scratch.peak() > scratch.capacity()) scratch = Arena(Buffer(Device::cpu, dry_scratch.peak()));
+    if (dry_kept.peak() > kept.capacity()) kept = Arena(Buffer(device(), dry_kept.peak()));
+    if (dry_scratch.peak() > scratch.capacity()) scratch = Arena(Buffer(device(), dry_scratch.peak()));
   }
-  tokens = Buffer(Device::cpu, prompt_segment * sizeof(int32_t));
-  logits = Buffer(Device::cpu, static_cast<size_t>(model->n_vocab) * size_of(acc_dtype(model->dtype)));
+  tokens = Buffer(device(), prompt_segment * sizeof(int32_t));
+  logits = Buffer(device(), static_cast<size_t>(model->n_vocab) * size_of(acc_dtype(model->dtype)));
+  logits_on_host = Buffer(Device::cpu, logits.size());
   result.resize(static_cast<size_t>(model->n_vocab));
-  state = std::make_unique<State>(*model);
-  next_state = std::make_unique<State>(*model);
+  state = std::make_unique<State>(*model, device());
+  next_state = std::make_unique<State>(*model, device());
   runner = std::make_unique<Runner>(*model, shards.get());
 }
 
 void Generator::Impl::run(std::span<const int32_t> ids, bool want_logits) {
   const std::vector<std::vector<Segment>> micro{{segment(static_cast<int64_t>(ids.size()), want_logits)}};
-  std::copy(ids.begin(), ids.end(), micro[0][0].tokens.as<int32_t>());
+  copy(loading(), {const_cast<int32_t*>(ids.data()), {1, static_cast<int64_t>(ids.size())}, DType::i32, Device::cpu}, micro[0][0].tokens);
   StepIo io;
   io.micro = micro;
   io.initial_state = state->tensors;
@@ -145,7 +148,7 @@ void Generator::Impl::run(std::span<const int32_t> ids, bool want_logits) {
   std::swap(state, next_state);
 }
 
-Generator::Generator(const std::string& path, DType dtype, int threads) : impl_(std::make_unique<Impl>(threads)) {
+Generator::Generator(const std::string& path, DType dtype, const Machine& machine) : impl_(std::make_unique<Impl>(machine)) {
   if (!std::filesystem::exists(path)) fail(cat(path, " does not exist; give a weights file or a checkpoint folder"));
   if (std::filesystem::is_directory(path)) {
     impl_->load_folder(checkpoint_of(path), dtype);
@@ -171,8 +174,10 @@ std::span<const double> Generator::feed(std::span<const int32_t> ids) {
   }
   impl_->run(ids, true);
   const int64_t V = vocab_size();
-  const Tensor out{impl_->result.data(), {V}, DType::f64, Device::cpu};
-  rk::run(impl_->exec(), Cast{.x = impl_->logits.tensor(acc_dtype(impl_->model->dtype), {V}), .y = out});
+  const Tensor logits = impl_->logits.tensor(acc_dtype(impl_->model->dtype), {V});
+  const Tensor on_host = impl_->logits_on_host.tensor(logits.dtype, {V}), out{impl_->result.data(), {V}, DType::f64, Device::cpu};
+  copy(impl_->loading(), logits, on_host);
+  rk::run({.pool = &impl_->pool}, Cast{.x = on_host, .y = out});
   return impl_->result;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "train/machine.h"
 
 namespace rk {
 
@@ -15,7 +16,7 @@ class Generator {
  public:
   // Weights of a .pth, .safetensors or .h5 file, of a step-NNNNNNNN folder, or of the newest such folder of a proj_dir.
   // dtype: what it computes in.
-  Generator(const std::string& path, DType dtype, int threads);
+  Generator(const std::string& path, DType dtype, const Machine& machine);
   ~Generator();
 
   int64_t vocab_size() const;

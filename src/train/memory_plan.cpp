@@ -7,25 +7,31 @@
 
 namespace rk {
 
-void measure(Model& model, const Plan& plan, const BatchShape& shape, bool truncated, MemoryPlan& memory, ThreadPool& pool) {
-  Arena kept, scratch;
-  const Exec ex{.pool = &pool, .kept = &kept, .scratch = &scratch};
+constexpr size_t kDriverLater = size_t{256} << 20;  // kernels are loaded at their first use, buffers are rounded up
+
+void measure(const Exec& ex, Model& model, const MeasuredRun& run, MemoryPlan& memory) {
+  const BatchShape& shape = run.shape;
+  Arena kept(ex.device), scratch(ex.device);
+  Exec dry = ex;
+  dry.kept = &kept;
+  dry.scratch = &scratch;
   std::vector<std::vector<Segment>> micro(static_cast<size_t>(shape.micro));
   for (auto& segments : micro)
     for (int64_t t = 0; t < shape.T; t += shape.segment) {
       Segment s;
       s.B = shape.B;
       s.T = std::min(shape.segment, shape.T - t);
-      s.tokens = s.targets = {nullptr, {s.B, s.T}, DType::i32, Device::cpu};
-      s.weights = {nullptr, {s.B, s.T}, DType::f32, Device::cpu};
-      s.loss_sum = {nullptr, {1}, DType::f64, Device::cpu};
+      s.tokens = s.targets = {nullptr, {s.B, s.T}, DType::i32, ex.device};
+      s.weights = {nullptr, {s.B, s.T}, DType::f32, ex.device};
+      s.loss_sum = {nullptr, {1}, DType::f64, ex.device};
+      if (run.scales_loss) s.loss_scale = s.loss_sum;
       segments.push_back(s);
     }
   Runner runner(model, nullptr);
   StepIo io;
   io.micro = micro;
-  io.truncated = truncated;
-  runner.run(ex, plan, io);
+  io.truncated = run.truncated;
+  runner.run(dry, run.plan, io);
   memory.kept = std::max(memory.kept, kept.peak());
   memory.scratch = std::max(memory.scratch, scratch.peak());
 }
@@ -41,7 +47,7 @@ std::string mebibytes(size_t n_bytes) {
   return text;
 }
 
-std::string memory_table(const MemoryPlan& m, int world, int zero) {
+std::string memory_table(const MemoryPlan& m, int world, int zero, const std::optional<GpuMemory>& gpu) {
   std::string table = cat("memory of each of ", world, world == 1 ? " rank" : " ranks", ", ZeRO-", zero, ":\n");
   const auto line = [&](const char* what, size_t n_bytes) {
     char text[96];
@@ -53,11 +59,21 @@ std::string memory_table(const MemoryPlan& m, int world, int zero) {
   line("optimizer state", m.shards.state);
   if (m.shards.transient) line("gathered weights, leaving gradients", m.shards.transient);
   line("activations kept for backward", m.kept);
-  line("scratch", m.scratch);
+  line(gpu ? "scratch, with that of matrix products" : "scratch", m.scratch);
   line("batches", m.batches);
   line("sum", m.total());
+  if (gpu) {
+    line("driver and other programs", gpu->used());
+    line("free on the GPU before", gpu->free);
+  }
   table.pop_back();
   return table;
+}
+
+void require_room(const MemoryPlan& m, const GpuMemory& gpu) {
+  if (m.total() + kDriverLater <= gpu.free) return;
+  fail(cat("the run needs ", mebibytes(m.total() + kDriverLater), " on the GPU, which has ", mebibytes(gpu.free), " free of ",
+           mebibytes(gpu.total), "; use a smaller --micro_bsz or --ctx_len, --grad_cp 1, or --chunk_ctx"));
 }
 
 }  // namespace rk

@@ -8,10 +8,10 @@ namespace rk {
 namespace {
 
 // A dry run sees the parameters' shapes without their values.
-void bind_shapes(Model& model) {
+void bind_shapes(Model& model, Device device) {
   for (Param& p : model.params.all()) {
-    p.w = {nullptr, p.shape, model.dtype, Device::cpu};
-    p.dw = {nullptr, p.shape, acc_dtype(model.dtype), Device::cpu};
+    p.w = {nullptr, p.shape, model.dtype, device};
+    p.dw = {nullptr, p.shape, acc_dtype(model.dtype), device};
   }
 }
 
@@ -31,7 +31,7 @@ const char* name_of(Phase p) {
 
 void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   io_ = &io;
-  if (ex.dry()) bind_shapes(model_);
+  if (ex.dry()) bind_shapes(model_, ex.device);
   const ArenaScope base(*ex.kept);
   lay_out(ex, plan, io);
   for (size_t i = 0; i < plan.size(); ++i) {

@@ -2,13 +2,14 @@
 
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <filesystem>
 #include <optional>
 
 #include "comm/agree.h"
 #include "comm/watchdog.h"
 #include "data/sampling.h"
-#include "kernels/elementwise/op.h"
+#include "kernels/step_control/op.h"
 #include "train/build.h"
 #include "train/horizon.h"
 #include "train/initial_weights.h"
@@ -16,6 +17,7 @@
 #include "train/run_log.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
+#include "train/step_numbers.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
@@ -25,13 +27,30 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
 
-// What the ranks tell each other once a step, in one reduction.
-enum Sum : int64_t { kGradSquares, kLoss, kStop, kSaveNow, kWriterBusy, kTimeIsUp, kSums };
+constexpr double kFirstLossScale = 65536;   // of fp16
+constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
+
+// What the ranks tell each other once a step beside its sums.
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
+
+// A step whose work is queued and whose numbers have not arrived.
+struct Outstanding {
+  StepReport report;  // what is known beforehand
+  double targets = 0, rank_targets = 0;
+  Clock::time_point began;
+  std::vector<int64_t> offsets;
+};
+
+// What follows a step before the next one begins. All of it needs the step's numbers.
+struct Due {
+  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false;
+  bool any() const { return end || validation || commit || mini_epoch || first_pass || save; }
+};
 
 class Trainer {
  public:
-  Trainer(const RunConfig& config, Comm& comm, int threads, Observer& observer, StopFlags& flags)
-      : config_(config), comm_(comm), observer_(observer), flags_(flags), pool_(threads) {}
+  Trainer(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags)
+      : config_(config), comm_(comm), observer_(observer), flags_(flags), pool_(machine.threads), gpu_(machine.gpu) {}
 
   ExitCode run();
 
@@ -43,23 +62,38 @@ class Trainer {
   void make_proj_dir();
   ExitCode write_init();
   void restore();
-  StepReport step();
-  void after_step(StepReport& report);
+  void queue_step();
+  void tell_ranks();
+  Due due_after_step();
+  void after_step();
+  StepReport collect();
+  void report(const StepReport& report, const Validation::Result* validated);
+  void compare_memory();
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(bool wait);
   void commit_save();
   ExitCode finish(bool interrupted);
-  double sum(Sum what) const { return sums_.as<double>()[what]; }
+  bool flag(Flag what) const { return host_flags_[what] > 0; }
+  bool scales_loss() const { return model_->dtype == DType::f16; }
   bool leads() const { return comm_.rank() == 0; }
   std::string path(const std::string& file) const { return config_.proj_dir + "/" + file; }
-  Exec exec() { return {.pool = &pool_, .kept = &kept_, .scratch = &scratch_}; }
+  Device device() const { return gpu_ ? Device::cuda : Device::cpu; }
+  // Before there are arenas.
+  Exec bare() { return {.device = device(), .pool = &pool_, .gpu = gpu_, .tf32 = config_.precision == "tf32"}; }
+  Exec exec() {
+    Exec ex = bare();
+    ex.kept = &kept_;
+    ex.scratch = &scratch_;
+    return ex;
+  }
 
   const RunConfig& config_;
   Comm& comm_;
   Observer& observer_;
   StopFlags& flags_;
   ThreadPool pool_;
+  Gpu* gpu_;  // null: the CPU
 
   Start start_;
   std::shared_ptr<const Binidx> data_;
@@ -74,17 +108,20 @@ class Trainer {
   std::optional<Shards> shards_;
   std::optional<Runner> runner_;
   Arena kept_, scratch_;
-  Buffer scalars_;
-  Tensor sums_, loss_sum_, n_targets_;
+  std::optional<StepNumbers> numbers_;
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
   std::optional<Watchdog> watchdog_;
   SaveCadence cadence_;
 
-  CheckpointState state_;  // position of the run
+  CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
   int64_t last_saved_step_ = -1;
-  double rank_targets_ = 0;
-  bool stop_ = false, save_now_ = false, writers_done_ = false;
+  double host_flags_[kFlags] = {};
+  std::deque<Outstanding> outstanding_;
+  std::vector<int64_t> offsets_;  // of the step that is reported
+  Clock::time_point last_collected_;
+  size_t memory_before_ = 0, memory_planned_ = 0;  // of the GPU
+  bool memory_compared_ = false;
 };
 
 // Data, sizes and numbers of the run; every refusal happens here, before memory is taken.
@@ -125,25 +162,33 @@ void Trainer::plan_memory() {
   plan_ = plan_step(request);
 
   const FlatLayout layout = flat_layout(*model_, comm_.size());
+  const ShardsOptions shards{
+      .dtype = model_->dtype, .sharding = Sharding::stage(zero_), .training = true, .weight_decay = config_.weight_decay};
   MemoryPlan memory;
-  memory.shards = Shards::predict(layout, comm_.size(), model_->dtype, Sharding::stage(zero_), true);
-  measure(*model_, plan_, shape_, request.truncated, memory, pool_);
-  if (validation_) measure(*model_, validation_->plan(n_units), validation_->shape(), false, memory, pool_);
-  const auto n_rows = static_cast<size_t>(shape_.micro * shape_.B * shape_.T);
-  memory.batches = n_rows * (2 * sizeof(int32_t) + sizeof(float)) + (validation_ ? validation_->n_bytes() : 0);
-  observer_.line(memory_table(memory, comm_.size(), zero_));
+  memory.shards = Shards::predict(layout, comm_.size(), shards);
+  measure(bare(), *model_, {plan_, shape_, request.truncated, scales_loss()}, memory);
+  if (validation_) measure(bare(), *model_, {validation_->plan(n_units), validation_->shape()}, memory);
+  Arena sums(device());
+  Exec dry = bare();
+  dry.scratch = &sums;
+  Shards::measure(dry, layout, shards);
+  memory.scratch = std::max(memory.scratch, sums.peak());
+  memory.batches = Batcher::n_bytes(shape_) + (validation_ ? validation_->n_bytes() : 0);
+  std::optional<GpuMemory> on_gpu;
+  if (gpu_) on_gpu = GpuMemory{gpu_->total_bytes(), gpu_->free_bytes()};
+  observer_.line(memory_table(memory, comm_.size(), zero_, on_gpu));
 
   agree(comm_, [&] {
-    shards_.emplace(comm_, layout, model_->dtype, Sharding::stage(zero_), true);
-    batcher_.emplace(shape_);
-    if (validation_) validation_->allocate();
-    kept_ = Arena(Buffer(Device::cpu, memory.kept));
-    scratch_ = Arena(Buffer(Device::cpu, memory.scratch));
-    scalars_ = Buffer(Device::cpu, (kSums + 2) * sizeof(double));
+    if (on_gpu) require_room(memory, *on_gpu);
+    shards_.emplace(bare(), comm_, layout, shards);
+    batcher_.emplace(shape_, device());
+    if (validation_) validation_->allocate(device());
+    kept_ = Arena(Buffer(device(), memory.kept));
+    scratch_ = Arena(Buffer(device(), memory.scratch));
+    numbers_.emplace(device());
   });
-  sums_ = scalars_.tensor(DType::f64, {kSums});
-  loss_sum_ = sums_.slice(kLoss, 1);
-  n_targets_ = scalars_.tensor(DType::f64, {1}, kSums * sizeof(double));
+  if (on_gpu) memory_before_ = on_gpu->used();
+  memory_planned_ = memory.total();
   runner_.emplace(*model_, &*shards_);
 }
 
@@ -161,9 +206,18 @@ void Trainer::load() {
     state_.extra["epoch_steps"] = std::to_string(horizon_.epoch_steps);
     state_.extra["warmup_steps"] = std::to_string(start_.warmup_steps);
   }
+  const auto kept = [&](const char* name, double otherwise) {
+    const auto it = state_.extra.find(name);
+    return it != state_.extra.end() ? std::stod(it->second) : otherwise;
+  };
+  if (scales_loss()) {
+    numbers_->set_state(bare(), state_.adam_t, kept("loss_scale", kFirstLossScale), static_cast<int64_t>(kept("loss_scale_good_steps", 0)));
+  } else {
+    numbers_->set_state(bare(), state_.adam_t, 1, 0);
+  }
   state_.model_dtype = name_of(model_->dtype);
   state_.config = config_.text;
-  if (start_.kind == Start::Kind::fresh) export_weights(*model_, *shards_, path("rwkv-init.pth"));
+  if (start_.kind == Start::Kind::fresh) export_weights(exec(), *model_, *shards_, path("rwkv-init.pth"));
 }
 
 // An exact continuation: what changes the meaning of a position must be as it was.
@@ -191,20 +245,25 @@ void Trainer::restore() {
   observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
 }
 
-StepReport Trainer::step() {
-  const auto began = Clock::now();
+// Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place.
+void Trainer::queue_step() {
+  Outstanding& step = outstanding_.emplace_back();
+  step.began = Clock::now();
   const Exec ex = exec();
   const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
-  batcher_->fill(*source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+  step.offsets = batcher_->offsets();
 
-  rank_targets_ = n_targets_.as<double>()[0] = batcher_->n_targets();
+  step.rank_targets = step.targets = batcher_->n_targets();
   watchdog_->progress(state_.step + 1, "counting tokens");
-  comm_.all_reduce(n_targets_, Reduce::sum).wait();
-  const double targets = n_targets_.as<double>()[0];
+  comm_.all_reduce({&step.targets, {1}, DType::f64, Device::cpu}, Reduce::sum).wait();
   const auto rows = static_cast<double>(horizon_.real_bsz * config_.ctx_len);
-  batcher_->scale(targets > 0 ? 1 / targets : 0, config_.l2wrap / rows, loss_sum_);
+  batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
+                   .l2_scale = config_.l2wrap / rows,
+                   .loss_scale = scales_loss() ? numbers_->loss_scale() : Tensor{},
+                   .loss_sum = numbers_->loss()});
 
-  rk::run(ex, Fill{.x = sums_, .value = 0});
+  numbers_->start_step(ex);
   shards_->start_step(ex);
   StepIo io;
   io.micro = batcher_->micro();
@@ -214,37 +273,24 @@ StepReport Trainer::step() {
   runner_->run(ex, plan_, io);
   watchdog_->progress(state_.step + 1, "reduction of gradients");
   shards_->finish_grads(ex);
-  shards_->add_grad_squares(ex, sums_.slice(kGradSquares, 1));
+  shards_->add_grad_squares(ex, numbers_->squares());
+  numbers_->keep_rank_loss(ex);
+  tell_ranks();
 
-  const double rank_loss = sum(kLoss);
-  double* sums = sums_.as<double>();
-  sums[kStop] = flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop")));
-  sums[kSaveNow] = flags_.save_and_go_on.exchange(false);
-  sums[kWriterBusy] = saver_->busy() && !saver_->done();
-  sums[kTimeIsUp] = leads() && cadence_.time_is_up();
-  watchdog_->progress(state_.step + 1, "reduction of the step's sums");
-  comm_.all_reduce(sums_, Reduce::sum).wait();
-
-  StepReport r;
-  r.loss = targets > 0 ? sum(kLoss) / targets : 0;
-  r.rank_loss = rank_targets_ > 0 ? rank_loss / rank_targets_ : 0;
-  r.grad_norm = std::sqrt(sum(kGradSquares));
-  r.clip = config_.grad_clip > 0 ? 1 / std::max(1.0, (r.grad_norm + 1e-6) / config_.grad_clip) : 1;
-  r.skipped = !std::isfinite(r.grad_norm) || !std::isfinite(r.loss);
-  r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
-  if (!r.skipped) ++state_.adam_t;
   watchdog_->progress(state_.step + 1, "update");
-  shards_->update(ex, {.lr = r.lr,
-                       .beta1 = config_.beta1,
-                       .beta2 = config_.beta2,
-                       .eps = config_.adam_eps,
-                       .weight_decay = config_.weight_decay,
-                       .grad_scale = r.skipped ? 0 : r.clip,
-                       .t = std::max<int64_t>(state_.adam_t, 1),
-                       .apply = !r.skipped});
-  stop_ = sum(kStop) > 0;
-  save_now_ = sum(kSaveNow) > 0 || sum(kTimeIsUp) > 0;
-  writers_done_ = sum(kWriterBusy) == 0;
+  StepReport& r = step.report;
+  r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
+  rk::run(ex, StepControl{.squares = numbers_->squares(),
+                          .loss = numbers_->loss(),
+                          .state = numbers_->state(),
+                          .decision = numbers_->decision(),
+                          .grad_clip = config_.grad_clip,
+                          .beta1 = config_.beta1,
+                          .beta2 = config_.beta2,
+                          .growth_interval = scales_loss() ? kLossScaleGrowth : 0});
+  shards_->update(ex,
+                  {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
+  numbers_->queue_copy(ex);
 
   const int64_t in_run = state_.step - horizon_.first_step;
   r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;
@@ -255,35 +301,100 @@ StepReport Trainer::step() {
   state_.tokens += horizon_.real_bsz * config_.ctx_len;
   r.last_step = horizon_.last_step;
   r.tokens = state_.tokens;
-  r.seconds = seconds_since(began);
-  r.tokens_per_s = rows / r.seconds;
-  r.seconds_left = horizon_.last_step > 0 ? static_cast<double>(horizon_.last_step - state_.step) * r.seconds : 0;
-  r.offsets = &batcher_->offsets();
+}
+
+// The step's sums, and what every rank has to know before it goes on.
+void Trainer::tell_ranks() {
+  host_flags_[kStop] = flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop")));
+  host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
+  host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
+  host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
+  watchdog_->progress(state_.step + 1, "reduction of the step's sums");
+  Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
+  Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
+  sums.wait();
+  flags.wait();
+}
+
+// Waits for the oldest outstanding step and completes its report.
+StepReport Trainer::collect() {
+  Outstanding step = std::move(outstanding_.front());
+  outstanding_.pop_front();
+  StepReport r = step.report;
+  watchdog_->progress(r.step, "waiting for its numbers");
+  const StepValues v = numbers_->collect();
+  r.loss = step.targets > 0 ? v.loss / step.targets : 0;
+  r.rank_loss = step.rank_targets > 0 ? v.rank_loss / step.rank_targets : 0;
+  r.grad_norm = v.norm;
+  r.clip = config_.grad_clip > 0 ? 1 / std::max(1.0, (r.grad_norm + 1e-6) / config_.grad_clip) : 1;
+  r.skipped = !v.applied;
+  offsets_ = std::move(step.offsets);
+  r.offsets = &offsets_;
+  // A step that was queued while the one before it was computed began when that one ended.
+  r.seconds = seconds_since(std::max(step.began, last_collected_));
+  last_collected_ = Clock::now();
+  r.tokens_per_s = static_cast<double>(horizon_.real_bsz * config_.ctx_len) / r.seconds;
+  r.seconds_left = horizon_.last_step > 0 ? static_cast<double>(horizon_.last_step - r.step) * r.seconds : 0;
+
+  state_.adam_t = v.adam_t;
+  if (scales_loss()) {
+    state_.extra["loss_scale"] = std::to_string(v.loss_scale);
+    state_.extra["loss_scale_good_steps"] = std::to_string(v.good_steps);
+  }
   if (!r.skipped) {
     state_.epoch_loss_sum += r.loss;
     ++state_.epoch_loss_steps;
+    return r;
   }
+  observer_.line(cat("warning: step ", r.step, " has a loss of ", r.loss, " and a gradient norm of ", r.grad_norm,
+                     "; its update is skipped on all ranks",
+                     scales_loss() ? cat(", and the loss scale goes from ", v.applied_scale, " to ", v.loss_scale) : ""));
   return r;
 }
 
-void Trainer::after_step(StepReport& report) {
-  if (report.skipped)
-    observer_.line(cat("warning: step ", report.step, " has a loss of ", report.loss, " and a gradient norm of ", report.grad_norm,
-                       "; its update is skipped on all ranks"));
-  const bool ends = horizon_.reached(state_.step) || stop_;
-  std::optional<Validation::Result> validated;
-  if (validation_ && (horizon_.reached(state_.step) || (config_.val_every > 0 && state_.step % config_.val_every == 0)))
-    validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
-  if (log_) log_->step(report, validated ? &*validated : nullptr);
-  observer_.step(report);
-  if (validated) observer_.validation(state_.step, validated->loss, validated->tokens);
-
-  if (saver_->busy() && writers_done_) commit_save();
-  if (report.epoch_step == horizon_.epoch_steps) end_mini_epoch(report);
+Due Trainer::due_after_step() {
+  Due due;
+  const bool reached = horizon_.reached(state_.step);
+  due.end = reached || flag(kStop);
+  due.validation = validation_ && (reached || (config_.val_every > 0 && state_.step % config_.val_every == 0));
+  due.commit = saver_->busy() && !flag(kWriterBusy);
+  due.mini_epoch = (state_.step - horizon_.first_step) % horizon_.epoch_steps == 0;
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
   const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
-  if (!ends && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps) export_or_warn("rwkv-final.pth");
-  if (!ends && (save_now_ || cadence_.due(state_.step, state_.tokens))) save(false);
+  due.first_pass = !due.end && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps;
+  due.save = !due.end && (flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
+  return due;
+}
+
+// Reports steps and does what is due between two of them. A GPU's last step is reported while the next one is computed, unless
+// something is due.
+void Trainer::after_step() {
+  const Due due = due_after_step();
+  while (outstanding_.size() > 1) report(collect(), nullptr);
+  if (gpu_ && !due.any()) return;
+  const StepReport last = collect();
+  std::optional<Validation::Result> validated;
+  if (due.validation)
+    validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
+  report(last, validated ? &*validated : nullptr);
+  if (due.commit) commit_save();
+  if (due.mini_epoch) end_mini_epoch(last);
+  if (due.first_pass) export_or_warn("rwkv-final.pth");
+  if (due.save) save(false);
+}
+
+void Trainer::report(const StepReport& r, const Validation::Result* validated) {
+  if (log_) log_->step(r, validated);
+  observer_.step(r);
+  if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
+  if (gpu_ && !memory_compared_) compare_memory();
+}
+
+// By now everything that a step takes has been taken.
+void Trainer::compare_memory() {
+  memory_compared_ = true;
+  observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
+                     "; predicted: ", mebibytes(memory_before_ + memory_planned_)));
 }
 
 void Trainer::end_mini_epoch(const StepReport& report) {
@@ -297,14 +408,14 @@ void Trainer::end_mini_epoch(const StepReport& report) {
   const bool last = config_.epoch_count > 0 && name + 1 == config_.epoch_count;
   if (!due && !last) return;
   export_or_warn(cat("rwkv-", name, ".pth"));
-  if (!horizon_.reached(state_.step) && !stop_) save(false);
+  if (!horizon_.reached(state_.step) && !flag(kStop)) save(false);
 }
 
 // Weights on the way: a full disk does not end the run.
 void Trainer::export_or_warn(const std::string& file) {
   watchdog_->pause();
   try {
-    export_weights(*model_, *shards_, path(file));
+    export_weights(exec(), *model_, *shards_, path(file));
     observer_.line(cat("saved ", path(file)));
   } catch (const Error& e) {
     observer_.line(cat("warning: ", e.what(), "; training goes on and tries again at the next mini-epoch"));
@@ -352,7 +463,7 @@ ExitCode Trainer::finish(bool interrupted) {
     observer_.line(cat("stopped after step ", state_.step, "; continue with --resume auto"));
     return ExitCode::interrupted;
   }
-  export_weights(*model_, *shards_, path("rwkv-final.pth"));
+  export_weights(exec(), *model_, *shards_, path("rwkv-final.pth"));
   observer_.line(cat("finished after step ", state_.step, ": ", path("rwkv-final.pth")));
   return ExitCode::done;
 }
@@ -390,21 +501,21 @@ ExitCode Trainer::run() {
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every});
+  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
   watchdog_.emplace(config_.comm_timeout_s, comm_.rank());
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
-    StepReport report = step();
-    after_step(report);
-    if (stop_ && !horizon_.reached(state_.step)) return finish(true);
+    queue_step();
+    after_step();
+    if (flag(kStop) && !horizon_.reached(state_.step)) return finish(true);
   }
   return finish(false);
 }
 
 }  // namespace
 
-ExitCode train(const RunConfig& config, Comm& comm, int threads, Observer& observer, StopFlags& flags) {
-  return Trainer(config, comm, threads, observer, flags).run();
+ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
+  return Trainer(config, comm, machine, observer, flags).run();
 }
 
 }  // namespace rk

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "comm/comm.h"
+#include "train/machine.h"
 #include "train/run_config.h"
 
 namespace rk {
@@ -40,7 +41,7 @@ struct StopFlags {
   std::atomic<bool> save_and_stop{false}, save_and_go_on{false};
 };
 
-// Runs on every rank of `comm`. `threads` as resolved for this rank. Returns done or interrupted (state saved).
-ExitCode train(const RunConfig& config, Comm& comm, int threads, Observer& observer, StopFlags& flags);
+// Runs on every rank of `comm`. Returns done or interrupted (state saved).
+ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags);
 
 }  // namespace rk

@@ -1,7 +1,5 @@
 #include "train/validation.h"
 
-#include "kernels/elementwise/op.h"
-
 namespace rk {
 
 Validation::Validation(const std::string& prefix, BatchShape shape, int64_t vocab, int rank, int world)
@@ -9,20 +7,25 @@ Validation::Validation(const std::string& prefix, BatchShape shape, int64_t voca
   shape_.micro = 1;
 }
 
-size_t Validation::n_bytes() const { return static_cast<size_t>(shape_.B * shape_.T) * (2 * sizeof(int32_t) + sizeof(float)); }
+void Validation::allocate(Device device) {
+  batcher_.emplace(shape_, device);
+  loss_memory_ = Buffer(device, sizeof(double));
+}
 
 Validation::Result Validation::run(const Exec& ex, Runner& runner, int n_units, Watchdog& watchdog, int64_t step, Comm& comm) {
-  const Tensor sums = sums_memory_.tensor(DType::f64, {2});
-  rk::run(ex, Fill{.x = sums, .value = 0});
-  batcher_->scale(0, 0, sums.slice(0, 1));
+  const Tensor loss_sum = loss_memory_.tensor(DType::f64, {1});
+  double loss = 0, targets = 0;
+  const Tensor on_host{&loss, {1}, DType::f64, Device::cpu}, counted{&targets, {1}, DType::f64, Device::cpu};
+  copy(ex, on_host, loss_sum);
+  batcher_->scale({.loss_sum = loss_sum});
   const Plan visits = plan(n_units);
   const int64_t windows = source_->n_samples_per_pass(), per_round = world_ * shape_.B;
   for (int64_t round = 0; round * per_round < windows; ++round) {
-    batcher_->fill(*source_, [&](int64_t, int64_t j) {
+    batcher_->fill(ex, *source_, [&](int64_t, int64_t j) {
       const int64_t window = round * per_round + j * world_ + rank_;
       return window < windows ? window : -1;
     });
-    sums.as<double>()[1] += batcher_->n_targets();
+    targets += batcher_->n_targets();
     StepIo io;
     io.micro = batcher_->micro();
     io.watchdog = &watchdog;
@@ -30,9 +33,11 @@ Validation::Result Validation::run(const Exec& ex, Runner& runner, int n_units, 
     runner.run(ex, visits, io);
   }
   watchdog.progress(step, "reduction of the validation loss");
-  comm.all_reduce(sums, Reduce::sum).wait();
-  const double* s = sums.as<double>();
-  return {s[1] > 0 ? s[0] / s[1] : 0, static_cast<int64_t>(s[1])};
+  Ticket losses = comm.all_reduce(loss_sum, Reduce::sum), counts = comm.all_reduce(counted, Reduce::sum);
+  losses.wait();
+  counts.wait();
+  copy(ex, loss_sum, on_host);
+  return {targets > 0 ? loss / targets : 0, static_cast<int64_t>(targets)};
 }
 
 }  // namespace rk

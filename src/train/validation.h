@@ -23,8 +23,8 @@ class Validation {
 
   Plan plan(int n_units) const { return plan_forward(n_units, static_cast<int>(shape_.n_segments())); }
   const BatchShape& shape() const { return shape_; }
-  size_t n_bytes() const;
-  void allocate() { batcher_.emplace(shape_); }
+  size_t n_bytes() const { return Batcher::n_bytes(shape_); }
+  void allocate(Device device);
   // Collective.
   Result run(const Exec& ex, Runner& runner, int n_units, Watchdog& watchdog, int64_t step, Comm& comm);
 
@@ -33,7 +33,7 @@ class Validation {
   BatchShape shape_;
   int64_t rank_, world_;
   std::optional<Batcher> batcher_;
-  Buffer sums_memory_{Device::cpu, 2 * sizeof(double)};
+  Buffer loss_memory_;
 };
 
 }  // namespace rk

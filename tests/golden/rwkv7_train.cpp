@@ -162,7 +162,7 @@ std::vector<History> TrainCase::train(const RunConfig& config, int world) {
   std::vector<History> ranks(static_cast<size_t>(world));
   const auto body = [&](Comm& comm) {
     StopFlags flags;
-    rk::train(config, comm, options_.threads, ranks[static_cast<size_t>(comm.rank())], flags);
+    rk::train(config, comm, {.threads = options_.threads}, ranks[static_cast<size_t>(comm.rank())], flags);
   };
   if (options_.mpi) {
     body(*options_.mpi);

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <numeric>
 
 #include "comm/backends.h"
+#include "kernels/step_control/op.h"
 
 namespace rk {
 namespace {
@@ -48,7 +51,7 @@ std::vector<double> train(Comm& comm, int stage, DType dtype, ShardBytes* bytes)
   ParamTable table;
   fill_table(table);
   const Sharding sharding = Sharding::stage(stage);
-  Shards shards(comm, layout_of(table, comm.size()), dtype, sharding, true);
+  Shards shards(ex, comm, layout_of(table, comm.size()), {.dtype = dtype, .sharding = sharding, .weight_decay = 0.1});
   for (const Param& p : table.all()) {
     std::vector<double> values(static_cast<size_t>(p.numel()));
     for (size_t i = 0; i < values.size(); ++i) values[i] = weight_of(p, static_cast<int64_t>(i));
@@ -88,7 +91,12 @@ std::vector<double> train(Comm& comm, int stage, DType dtype, ShardBytes* bytes)
         expected += g * g;
       }
     EXPECT_EQ(sum.tensor(DType::f64, {1}).as<double>()[0], expected);
-    shards.update(ex, {.lr = 0.01, .weight_decay = 0.1, .grad_scale = 0.5, .t = step});
+    std::array<double, kStepDecisions> decision{};
+    decision[kGradScale] = 0.5;
+    decision[kApply] = 1;
+    decision[kBias1] = 1 / (1 - std::pow(0.9, step));
+    decision[kBias2] = 1 / (1 - std::pow(0.99, step));
+    shards.update(ex, {.lr = 0.01, .decision = {decision.data(), {kStepDecisions}, DType::f64, Device::cpu}});
   }
   *bytes = shards.bytes();
   std::vector<double> weights;
@@ -145,7 +153,7 @@ TEST(Shards, owned_pieces_tile_every_parameter) {
       run_thread_world(world, [&](Comm& comm) {
         ParamTable table;
         fill_table(table);
-        Shards shards(comm, layout_of(table, world), DType::f32, Sharding::stage(stage), true);
+        Shards shards({}, comm, layout_of(table, world), {.sharding = Sharding::stage(stage)});
         const std::lock_guard lock(mutex);
         for (const OwnedPiece& p : shards.owned_pieces()) {
           auto& c = covered[p.param->name];

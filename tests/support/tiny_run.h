@@ -82,7 +82,7 @@ inline std::vector<TinyHistory> tiny_train(const RunConfig& config, int world, i
     auto& mine = ranks[static_cast<size_t>(comm.rank())];
     mine.stop_after = stop_after;
     mine.flags = &flags[static_cast<size_t>(comm.rank())];
-    const ExitCode left = train(config, comm, 1, mine, *mine.flags);
+    const ExitCode left = train(config, comm, {}, mine, *mine.flags);
     if (code && comm.rank() == 0) *code = left;
   });
   return ranks;

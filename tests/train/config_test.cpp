@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "device/gpu.h"
 #include "train/config_option.h"
 #include "train/config_values.h"
 #include "train/dialects.h"
@@ -165,9 +166,9 @@ TEST(Config, OldSpellingsOfParallelismAndPrecision) {
   expect_contains(refusal("--strategy deepspeed_stage_2_offload"), {"no such feature", "--strategy deepspeed_stage_2_offload"});
   EXPECT_EQ(parsed("--precision bf16-mixed").precision, "bf16");
   EXPECT_EQ(parsed("--precision 32-true").precision, "fp32");
-  expect_contains(refusal("--data_file d --precision 16"), {"fp16", "CPU"});
-  expect_contains(refusal("--data_file d --precision tf32"), {"tf32", "CPU"});
-  expect_contains(refusal("--data_file d --accelerator gpu"), {"--accelerator gpu", "CUDA"});
+  expect_contains(refusal("--data_file d --accelerator cpu --precision 16"), {"fp16", "CPU"});
+  expect_contains(refusal("--data_file d --accelerator cpu --precision tf32"), {"tf32", "CPU"});
+  if (n_gpus() == 0) expect_contains(refusal("--data_file d --accelerator gpu"), {"--accelerator gpu", "CUDA"});
   EXPECT_EQ(parsed("--train_type infctx --bptt truncated").chunk_ctx, 512);
   EXPECT_EQ(parsed("--chunk_ctx 64 --train_type infctx").chunk_ctx, 64) << "the option itself overrules what another implies";
   EXPECT_EQ(parsed("--state_cp 1").chunk_ctx, 512);
@@ -178,10 +179,13 @@ TEST(Config, OldSpellingsOfParallelismAndPrecision) {
 TEST(Config, DefaultsOfTheMachine) {
   RunConfig one = parsed("--data_file d");
   validate(one, 1);
-  EXPECT_EQ(one.precision, "fp32");
-  EXPECT_EQ(one.accelerator, "cpu");
+  EXPECT_EQ(one.accelerator, n_gpus() > 0 ? "cuda" : "cpu");
+  EXPECT_EQ(one.precision, n_gpus() > 0 ? "bf16" : "fp32");
+  RunConfig wide = parsed("--data_file d --precision fp64");
+  validate(wide, 1);
+  EXPECT_EQ(wide.accelerator, "cpu");
   EXPECT_EQ(one.zero, 0);
-  RunConfig four = parsed("--data_file d");
+  RunConfig four = parsed("--data_file d --accelerator cpu");
   validate(four, 4);
   EXPECT_EQ(four.zero, 1);
   EXPECT_EQ(four.global_bsz, 48);

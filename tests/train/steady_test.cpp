@@ -2,12 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "comm/backends.h"
+#include "kernels/step_control/op.h"
 #include "model/families.h"
 #include "train/counting_new.h"
 #include "train/batcher.h"
 #include "train/build.h"
 #include "train/memory_plan.h"
 #include "train/runner.h"
+#include "train/step_numbers.h"
 
 namespace rk {
 namespace {
@@ -54,27 +56,34 @@ TEST_P(Steady, a_step_allocates_nothing_and_fits_its_arenas) {
   request.reduce_each_micro = setting.zero >= 2;
   const Plan plan = plan_step(request);
   MemoryPlan memory;
-  measure(*model, plan, shape, false, memory, pool);
+  const Exec bare{.pool = &pool};
+  measure(bare, *model, {plan, shape}, memory);
   EXPECT_GT(memory.kept, 0u);
 
-  Shards shards(*comm, flat_layout(*model, 1), model->dtype, Sharding::stage(setting.zero), true);
+  Shards shards(bare, *comm, flat_layout(*model, 1), {.dtype = model->dtype, .sharding = Sharding::stage(setting.zero)});
   Arena kept(Buffer(Device::cpu, memory.kept)), scratch(Buffer(Device::cpu, memory.scratch));
   const Exec ex{.pool = &pool, .kept = &kept, .scratch = &scratch};
   load_fresh(ex, *model, shards, RunConfig{});
   Batcher batcher(shape);
-  Buffer loss(Device::cpu, sizeof(double));
+  StepNumbers numbers(Device::cpu);
+  numbers.set_state(ex, 0, 1, 0);
   Runner runner(*model, &shards);
   const CountingSource source;
   for (int step = 1; step <= 3; ++step) {
     const int64_t before = allocations();
-    batcher.fill(source, [&](int64_t m, int64_t j) { return step * 10 + m * 2 + j; });
-    batcher.scale(1 / batcher.n_targets(), 1e-4 / 148, loss.tensor(DType::f64, {1}));
+    batcher.fill(ex, source, [&](int64_t m, int64_t j) { return step * 10 + m * 2 + j; });
+    batcher.scale({.scale = 1 / batcher.n_targets(), .l2_scale = 1e-4 / 148, .loss_sum = numbers.loss()});
+    numbers.start_step(ex);
     StepIo io;
     io.micro = batcher.micro();
     shards.start_step(ex);
     runner.run(ex, plan, io);
     shards.finish_grads(ex);
-    shards.update(ex, {.lr = 1e-3, .t = step});
+    shards.add_grad_squares(ex, numbers.squares());
+    run(ex, StepControl{.squares = numbers.squares(), .loss = numbers.loss(), .state = numbers.state(), .decision = numbers.decision()});
+    shards.update(ex, {.lr = 1e-3, .decision = numbers.decision()});
+    numbers.queue_copy(ex);
+    EXPECT_EQ(numbers.collect().adam_t, step);
     if (step > 1) {
       EXPECT_EQ(allocations() - before, 0);
     }
