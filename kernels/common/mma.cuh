@@ -1,4 +1,5 @@
-// Tensor core instructions that every chip from compute capability 8.0 on has, and copies into shared memory beside computation.
+// Tensor core instructions that every chip from compute capability 8.0 on has, copies into shared memory beside computation, barriers of
+// some warps of a block.
 // The only file with PTX of the general path; the emulator has its own version of each function.
 #pragma once
 #include "kernels/common/launch.cuh"
@@ -25,7 +26,10 @@ __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const
 // r[i] of lane l holds elements [l / 4][2 (l % 4), +1] of matrix i; with `transposed` of its transpose.
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], const void* row) {
   const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(at)
+               : "memory");
 }
 __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const void* row) {
   const auto at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
@@ -48,16 +52,24 @@ __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
+// Waits until n_threads threads (whole warps) of the block have come to barrier `id` (1 .. 15; 0 is __syncthreads').
+__device__ __forceinline__ void named_barrier(int id, int n_threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(n_threads) : "memory");
+}
+
 #else
 
 void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const __half*);
 void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const __nv_bfloat16*);
 void load_matrices(uint32_t (&r)[4], const void* row);
 void load_matrices_transposed(uint32_t (&r)[4], const void* row);
-void copy_async_16(void* to_shared, const void* from, bool valid);
-inline void copy_async_commit() {}
+inline void copy_async_16(void* to_shared, const void* from, bool valid) { emulator::copy_later(to_shared, from, valid); }
+inline void copy_async_commit() { emulator::close_copy_group(); }
 template <int PENDING>
-void copy_async_wait() {}
+void copy_async_wait() {
+  emulator::finish_copies(PENDING);
+}
+inline void named_barrier(int id, int n_threads) { emulator::barrier(id, n_threads); }
 
 #endif
 

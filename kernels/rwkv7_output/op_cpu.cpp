@@ -68,7 +68,8 @@ struct Backward {
   double eps = args.eps;
   const T *y = args.y.as<T>(), *r = args.r.as<T>(), *k = args.k.as<T>(), *v = args.v.as<T>(), *g = args.g.as<T>();
   const T *weight = args.weight.as<T>(), *bias = args.bias.as<T>(), *r_k = args.r_k.as<T>(), *dout = args.dout.as<T>();
-  T *dy = args.dy.as<T>(), *dr = args.dr.as<T>(), *dk = args.dk.as<T>(), *dv = args.dv.as<T>(), *dg = args.dg.as<T>();
+  T *dy = args.dy.as<T>(), *dr = args.dr.as<T>(), *dk = args.dk.as<T>(), *dv = args.dv.as<T>(), *dg = args.dg.as<T>(),
+    *out = maybe<T>(args.out);
 
   // Sums of parameter gradients of one block of rows.
   struct Sums {
@@ -80,6 +81,13 @@ struct Backward {
     A dz[kMaxN];
     const Statistics<A> s = statistics(p.y + i, p.N, p.eps);
     const A extra = bonus(p.r + i, p.k + i, p.r_k + c, p.N);
+    if (p.out) {
+#pragma omp simd
+      for (int64_t j = 0; j < p.N; ++j) {
+        const A normed = (get(p.y, i + j) - s.mean) * s.rstd * get(p.weight, c + j) + get(p.bias, c + j);
+        put(p.out, i + j, (normed + extra * get(p.v, i + j)) * get(p.g, i + j));
+      }
+    }
     A dextra = 0, plain = 0, scaled = 0;
 #pragma omp simd reduction(+ : dextra, plain, scaled)
     for (int64_t j = 0; j < p.N; ++j) {

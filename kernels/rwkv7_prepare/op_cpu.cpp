@@ -28,10 +28,10 @@ struct Forward {
   using A = acc_t<T>;
   const Rwkv7PrepareForward& args;
   int64_t N = args.N;
-  const T *k0 = args.k0.as<T>(), *w_lora = args.w_lora.as<T>(), *a_lora = args.a_lora.as<T>();
+  const T *k0 = args.k0.as<T>(), *w_lora = maybe<T>(args.w_lora), *a_lora = args.a_lora.as<T>();
   const T *v0_in = maybe<T>(args.v0_in), *v_lora = maybe<T>(args.v_lora), *v_first = maybe<T>(args.v_first);
-  const T *w0 = args.w0.as<T>(), *a0 = args.a0.as<T>(), *v0 = maybe<T>(args.v0), *k_k = args.k_k.as<T>(), *k_a = args.k_a.as<T>();
-  T *w = args.w.as<T>(), *k = args.k.as<T>(), *out_a = args.a.as<T>(), *b = args.b.as<T>(), *v = maybe<T>(args.v);
+  const T *w0 = maybe<T>(args.w0), *a0 = args.a0.as<T>(), *v0 = maybe<T>(args.v0), *k_k = args.k_k.as<T>(), *k_a = args.k_a.as<T>();
+  T *w = maybe<T>(args.w), *k = args.k.as<T>(), *out_a = args.a.as<T>(), *b = args.b.as<T>(), *v = maybe<T>(args.v);
 
   // One head of one row: elements i .. i + N, columns c .. c + N.
   void operator()(int64_t i, int64_t c) const {
@@ -41,10 +41,13 @@ struct Forward {
     for (int64_t j = 0; j < p.N; ++j) {
       const A key = get(p.k0, i + j), alpha = fast_sigmoid(get(p.a0, c + j) + get(p.a_lora, i + j));
       const A kappa = key * get(p.k_k, c + j) * inverse;
-      put(p.w, i + j, get(p.w0, c + j) + get(p.w_lora, i + j));
       put(p.k, i + j, key * (A(1) + (alpha - A(1)) * get(p.k_a, c + j)));
       put(p.out_a, i + j, -kappa);
       put(p.b, i + j, kappa * alpha);
+    }
+    if (p.w) {
+#pragma omp simd
+      for (int64_t j = 0; j < p.N; ++j) put(p.w, i + j, get(p.w0, c + j) + get(p.w_lora, i + j));
     }
     if (!p.v_first) return;
 #pragma omp simd
@@ -64,7 +67,7 @@ struct Backward {
   const T *v0_in = maybe<T>(args.v0_in), *v_lora = maybe<T>(args.v_lora), *v_first = maybe<T>(args.v_first);
   const T *a0 = args.a0.as<T>(), *v0 = maybe<T>(args.v0), *k_k = args.k_k.as<T>(), *k_a = args.k_a.as<T>();
   const T *dw = args.dw.as<T>(), *dk = args.dk.as<T>(), *da = args.da.as<T>(), *db = args.db.as<T>(), *dv = maybe<T>(args.dv);
-  T *dw_lora = args.dw_lora.as<T>(), *da_lora = args.da_lora.as<T>(), *dk0 = args.dk0.as<T>();
+  T *dw_lora = maybe<T>(args.dw_lora), *da_lora = args.da_lora.as<T>(), *dk0 = args.dk0.as<T>();
   T *dv0_in = maybe<T>(args.dv0_in), *dv_lora = maybe<T>(args.dv_lora);
   A* dv_first = maybe<A>(args.dv_first);
 
@@ -99,7 +102,7 @@ struct Backward {
       sums.a0[c + j] += pre[j];
       sums.w0[c + j] += get(p.dw, i + j);
     }
-    if (p.dw_lora != p.dw) std::copy_n(p.dw + i, p.N, p.dw_lora + i);
+    if (p.dw_lora && p.dw_lora != p.dw) std::copy_n(p.dw + i, p.N, p.dw_lora + i);
 #pragma omp simd
     for (int64_t j = 0; j < p.N; ++j) put(p.da_lora, i + j, pre[j]);
 #pragma omp simd
@@ -126,7 +129,7 @@ struct Backward {
 
 template <class T>
 void forward(const Exec& ex, const Rwkv7PrepareForward& a) {
-  const int64_t C = a.w0.numel();
+  const int64_t C = a.k_k.numel();
   const Forward<T> head{a};
   for_rows(ex, a.k0.numel() / C, 4 * C, [&](int64_t row) {
     for (int64_t c = 0; c < C; c += a.N) head(row * C + c, c);

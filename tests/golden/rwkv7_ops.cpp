@@ -80,7 +80,8 @@ class WkvGroup {
     const Shape s = r.shape;
     y = like(r);
     state_out = op_.zeros(op_.acc, state_in.shape);
-    const Tensor saved = op_.zeros(op_.acc, wkv7_saved_shape(s[0], s[1], s[2], s[3]));
+    Arena counting(r.device);
+    const Tensor form = take_wkv7_saved(op_.ex(), counting, r.dtype, s), saved = op_.zeros(form.dtype, form.shape);
     run(op_.ex(),
         Wkv7Forward{
             .r = r, .w = w, .k = k, .v = v, .a = a, .b = b, .y = y, .state_in = state_in, .state_out = state_out, .saved_states = saved});

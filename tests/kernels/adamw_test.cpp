@@ -29,6 +29,7 @@ size_t group_of(int64_t i, int64_t n) { return i < n / 3 ? 0 : i < n / 3 + 2 ? 1
 
 OpCase adamw_case(int64_t n, const Settings& s) {
   OpCase c;
+  c.on_gpu = false;
   std::vector<double> v = random_values("v", n);
   for (double& x : v) x = x * x;
   c.inout("p", {n}, Held::sum).in("g", {n}, Held::sum).inout("m", {n}, Held::sum);

@@ -1,5 +1,6 @@
 #include "kernels/elementwise/op.h"
 
+#include "support/cpu_exec.h"
 #include "support/op_case.h"
 
 namespace rk::test {

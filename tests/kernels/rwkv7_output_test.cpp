@@ -33,7 +33,7 @@ OpCase forward_case(const Sizes& s) {
 OpCase backward_case(const Sizes& s, bool add) {
   OpCase c;
   for (const char* name : {"y", "r", "k", "v", "g", "dout"}) c.in(name, s.x());
-  c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("dy", s.x()).out("dg", s.x());
+  c.in("weight", {s.C()}).in("bias", {s.C()}).in("r_k", {s.H, s.N}).out("dy", s.x()).out("dg", s.x()).out("out", s.x());
   for (const char* name : {"dr", "dk", "dv"}) {
     if (add) {
       c.inout(name, s.x());
@@ -53,6 +53,7 @@ OpCase backward_case(const Sizes& s, bool add) {
                                 .bias = t("bias"),
                                 .r_k = t("r_k"),
                                 .dout = t("dout"),
+                                .out = t("out"),
                                 .dy = t("dy"),
                                 .dr = t("dr"),
                                 .dk = t("dk"),
@@ -77,12 +78,23 @@ TEST(Rwkv7Output, GradientsAreFiniteDifferences) {
 }
 
 TEST(Rwkv7Output, OtherTypesAndThreads) {
-  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}}) {
+  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}, {300, 5, 64}, {3, 2, 256}, {9, 33, 8}}) {
     expect_close_to_double(forward_case(s));
     expect_close_to_double(backward_case(s, true));
   }
+  expect_close_to_double(backward_case({65, 5, 64}, false).without("out"));
   expect_same_bits_for_threads(forward_case({300, 2, 64}));
   expect_same_bits_for_threads(backward_case({300, 2, 64}, true));
+}
+
+TEST(Rwkv7Output, BackwardFormsTheOutputAgain) {
+  for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    const OpCase forward = forward_case({7, 2, 16}), backward = backward_case({7, 2, 16}, true);
+    EXPECT_EQ(run_case(backward, dtype).at("out"), run_case(forward, dtype).at("out"));
+    Values rest = run_case(backward, dtype);
+    rest.erase("out");
+    EXPECT_EQ(run_case(backward.without("out"), dtype), rest);
+  }
 }
 
 TEST(Rwkv7Output, GateGradientInPlaceAndFrozenParameters) {

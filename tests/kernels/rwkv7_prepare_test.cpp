@@ -118,6 +118,18 @@ TEST(Rwkv7Prepare, FirstLayer) {
   expect_gradients(g);
 }
 
+// Where the product added w0, the operator neither forms w nor copies its gradient; it still sums the gradient of w0.
+TEST(Rwkv7Prepare, DecayFormedElsewhere) {
+  const Sizes s{7, 2, 16};
+  const OpCase forward = forward_case(s), backward = backward_case(s);
+  Values all = run_case(forward, DType::f32);
+  all.erase("w");
+  EXPECT_EQ(run_case(forward.without("w").without("w_lora").without("w0"), DType::f32), all);
+  Values gradients = run_case(backward, DType::f32);
+  gradients.erase("dw_lora");
+  EXPECT_EQ(run_case(backward.without("dw_lora"), DType::f32), gradients);
+}
+
 TEST(Rwkv7Prepare, ZeroKeysStandOnTheFloorOfTheNorm) {
   const Sizes s{2, 1, 8};
   OpCase forward = forward_case(s), backward = backward_case(s);
@@ -134,10 +146,14 @@ TEST(Rwkv7Prepare, ZeroKeysStandOnTheFloorOfTheNorm) {
 }
 
 TEST(Rwkv7Prepare, OtherTypesAndThreads) {
-  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}}) {
+  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}, {300, 5, 64}, {3, 2, 256}, {9, 33, 8}}) {
     expect_close_to_double(forward_case(s));
     expect_close_to_double(backward_case(s));
   }
+  expect_close_to_double(first_layer_forward({65, 5, 64}));
+  expect_close_to_double(first_layer_backward({65, 5, 64}));
+  expect_close_to_double(first_layer_forward({7, 2, 16}).without("w").without("w_lora").without("w0"));
+  expect_close_to_double(backward_case({7, 2, 16}).without("dw_lora"));
   expect_same_bits_for_threads(forward_case({300, 2, 64}));
   expect_same_bits_for_threads(backward_case({300, 2, 64}));
 }

@@ -1,5 +1,6 @@
 // One call of an operator described by its tensors, so that every operator is tested in the same ways: against double, against finite
-// differences, for equal bits with any number of threads, inside guard bands, with the scratch that its dry run asked for.
+// differences, for equal bits with any number of threads, inside guard bands, with the scratch that its dry run asked for; where there is
+// a GPU, on it too.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -12,9 +13,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "support/cpu_exec.h"
 #include "support/gradcheck.h"
 #include "support/guarded.h"
+#include "support/place.h"
 
 namespace rk::test {
 
@@ -66,6 +67,7 @@ struct OpCase {
   };
   std::vector<Slot> slots;
   std::function<void(const Exec&, const Tensors&)> call;
+  bool on_gpu = true;  // the operator has CUDA code
 
   OpCase& in(const std::string& name, Shape shape, Held held = Held::model, std::vector<double> values = {}) {
     if (values.empty()) values = random_values(name, shape.numel());
@@ -104,19 +106,20 @@ using Values = std::map<std::string, std::vector<double>>;
 // A case in memory for one dtype. Scratch is exactly what a dry run of the call asks for.
 class LoadedCase {
  public:
-  LoadedCase(const OpCase& op, DType dtype, int threads = 1) : op_(op) {
+  LoadedCase(const OpCase& op, DType dtype, Place place = {}) : op_(op) {
     Tensors shapes;
     for (const auto& s : op.slots) {
       Tensor t;
       t.shape = s.shape;
       t.dtype = dtype_of_held(s.held, dtype);
+      t.device = place.device;
       shapes.set(s.name, t);
-      if (s.alias.empty()) memory_.emplace(s.name, std::make_unique<Guarded>(t.dtype, t.shape));
+      if (s.alias.empty()) memory_.emplace(s.name, std::make_unique<Guarded>(t.dtype, t.shape, place.device));
     }
-    const DryExec dry(threads);
+    const PlaceExec dry(place);
     op.call(dry.ex(), shapes);
     scratch_bytes_ = dry.scratch().peak();
-    exec_ = std::make_unique<CpuExec>(threads, scratch_bytes_);
+    exec_ = std::make_unique<PlaceExec>(place, scratch_bytes_);
     for (const auto& s : op.slots) tensors_.set(s.name, memory_of(s).tensor());
     reset();
   }
@@ -164,13 +167,13 @@ class LoadedCase {
 
   OpCase op_;
   std::map<std::string, std::unique_ptr<Guarded>> memory_;
-  std::unique_ptr<CpuExec> exec_;
+  std::unique_ptr<PlaceExec> exec_;
   Tensors tensors_;
   size_t scratch_bytes_ = 0;
 };
 
-inline Values run_case(const OpCase& op, DType dtype, int threads = 1) {
-  LoadedCase c(op, dtype, threads);
+inline Values run_case(const OpCase& op, DType dtype, Place place = {}) {
+  LoadedCase c(op, dtype, place);
   c.run();
   c.expect_untouched();
   return c.results();
@@ -186,13 +189,31 @@ inline double relative_difference(const std::vector<double>& x, const std::vecto
   return std::sqrt(difference / std::max(norm, 1e-300));
 }
 
+// Equal, NaN and NaN included.
+inline bool same_values(const Values& a, const Values& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && x.second.size() == y.second.size() &&
+           std::equal(x.second.begin(), x.second.end(), y.second.begin(), [](double p, double q) { return p == q || (p != p && q != q); });
+  });
+}
+
 inline void expect_close(const Values& got, const Values& reference, double limit, const std::string& what) {
   for (const auto& [name, ref] : reference) {
     EXPECT_LE(relative_difference(got.at(name), ref), limit) << what << ": " << name;
   }
 }
 
-// float and bf16 against double. The bf16 limit covers rounding of results (2^-9) and, where an operator rounds in between, more.
+// The same bits in every run on a GPU.
+inline Values run_twice_on_gpu(const OpCase& op, DType dtype) {
+  const Values once = run_case(op, dtype, Device::cuda);
+  const OtherOrder other;
+  EXPECT_TRUE(same_values(run_case(op, dtype, Device::cuda), once)) << name_of(dtype) << " on a GPU: two runs differ";
+  return once;
+}
+
+// float and bf16 against double; on a GPU f16, too. The bf16 limit covers rounding of results (2^-9) and, where an operator rounds in
+// between, more; f16 rounds to 2^-12. A GPU's float limit is wider: its fast exp, log and divisions are 2 to 4 ulp off, and sums of more
+// terms are formed at once.
 inline void expect_close_to_double(const OpCase& op, double limit_f32 = 2e-6, double limit_bf16 = 4e-3) {
   const Values reference = run_case(op, DType::f64);
   for (const auto& [name, values] : reference) {
@@ -200,6 +221,10 @@ inline void expect_close_to_double(const OpCase& op, double limit_f32 = 2e-6, do
   }
   expect_close(run_case(op, DType::f32), reference, limit_f32, "f32");
   expect_close(run_case(op, DType::bf16), reference, limit_bf16, "bf16");
+  if (!op.on_gpu || !has_gpu()) return;
+  expect_close(run_twice_on_gpu(op, DType::f32), reference, 5 * limit_f32, "f32 on a GPU");
+  expect_close(run_twice_on_gpu(op, DType::bf16), reference, limit_bf16, "bf16 on a GPU");
+  expect_close(run_twice_on_gpu(op, DType::f16), reference, limit_bf16 / 4, "f16 on a GPU");
 }
 
 inline void expect_same_bits_for_threads(const OpCase& op) {
@@ -207,12 +232,18 @@ inline void expect_same_bits_for_threads(const OpCase& op) {
     const Values one = run_case(op, dtype, 1);
     for (int threads : {2, 3}) EXPECT_EQ(run_case(op, dtype, threads), one) << name_of(dtype) << ", " << threads << " threads";
   }
+  if (op.on_gpu && has_gpu()) run_twice_on_gpu(op, DType::bf16);
 }
 
 // An output in the memory of an input gives what it gives in its own.
 inline void expect_alias(const OpCase& op, const std::string& output, const std::string& input) {
-  for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
-    EXPECT_EQ(run_case(op.aliased(output, input), dtype), run_case(op, dtype)) << output << " in place of " << input;
+  const OpCase aliased = op.aliased(output, input);
+  for (DType dtype : {DType::f64, DType::f32, DType::bf16})
+    EXPECT_EQ(run_case(aliased, dtype), run_case(op, dtype)) << output << " in place of " << input;
+  if (!op.on_gpu || !has_gpu()) return;
+  for (DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+    EXPECT_TRUE(same_values(run_twice_on_gpu(aliased, dtype), run_case(op, dtype, Device::cuda)))
+        << output << " in place of " << input << " on a GPU in " << name_of(dtype);
   }
 }
 

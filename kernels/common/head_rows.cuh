@@ -1,0 +1,162 @@
+// Rows made of heads, spread over warps: for operators that sum over the channels of a head and, for gradients of parameters, over rows.
+// A lane holds eight neighbouring channels of one head, a warp works on one row of its heads at a time, and a block keeps its columns for
+// all its rows, so that parameters are read once and their gradients stay in registers.
+#pragma once
+#include <array>
+
+#include "kernels/common/numbers.cuh"
+#include "kernels/common/reduce.cuh"
+
+namespace rk::cuda {
+
+inline constexpr int kHeadWarps = 8, kHeadThreads = 32 * kHeadWarps, kLaneChannels = 8;
+
+// Cut of R rows of C = H * N channels into blocks. N is a multiple of 8 up to 256.
+struct HeadRows {
+  int R, C, N;
+  int rows;   // of one block
+  int lanes;  // that share a head: a power of two, the last ones may be idle
+
+  HeadRows(int64_t n_rows, int64_t n_columns, int64_t channels, int64_t rows_per_block)
+      : R(static_cast<int>(n_rows)),
+        C(static_cast<int>(n_columns)),
+        N(static_cast<int>(channels)),
+        rows(static_cast<int>(rows_per_block)),
+        lanes(1) {
+    while (lanes * kLaneChannels < N) lanes *= 2;
+  }
+  int64_t n_blocks() const { return ceil_div(R, rows); }
+  Launch over(unsigned planes) const {
+    const int64_t heads = 32 / lanes;
+    return {.grid = dim3(static_cast<unsigned>(ceil_div(C / N, heads)), static_cast<unsigned>(n_blocks()), planes), .block = kHeadThreads};
+  }
+};
+
+// Rows of a block whose sums are kept as one partial sum: from R alone, so that sums do not depend on the chip.
+inline int64_t rows_of_partial(int64_t R) { return ceil_div(std::max<int64_t>(ceil_div(R, 256), kHeadWarps), kHeadWarps) * kHeadWarps; }
+
+// Where this thread works. LANES: s.lanes where known to the compiler, otherwise 0.
+template <int LANES>
+class HeadPlace {
+ public:
+  __device__ explicit HeadPlace(const HeadRows& s) : s_(s) { channel_ = column(static_cast<int>(threadIdx.x) % 32, inside_); }
+
+  // Idle lanes read column 0 and write nothing.
+  __device__ bool inside() const { return inside_; }
+  __device__ int channel() const { return channel_; }
+  __device__ int first_row() const { return static_cast<int>(blockIdx.y) * s_.rows + static_cast<int>(threadIdx.x) / 32; }
+  __device__ int last_row() const { return min(s_.R, static_cast<int>(blockIdx.y + 1) * s_.rows); }
+  // Of this thread's first channel in the tensor.
+  __device__ int64_t at(int row) const { return static_cast<int64_t>(row) * s_.C + channel_; }
+
+  // Every lane of a head gets the sum over its lanes.
+  __device__ float head_sum(float x) const {
+    if constexpr (LANES > 0) {
+      return warp_sum<LANES>(x);
+    } else {
+      x = inside_ ? x : 0.0f;
+      for (int step = s_.lanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kWholeWarp, x, step);
+      return x;
+    }
+  }
+
+  // partial[n][column] = sum over the block's warps of x[n], in the order of warps. partial [N_SUMS, C] belongs to this block of rows.
+  template <int N_SUMS>
+  __device__ void store_sums(const float (&x)[N_SUMS][kLaneChannels], float* partial) const {
+    __shared__ float part[kHeadWarps][32 * kLaneChannels];
+    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
+    bool there;
+    const int c = column(thread / kLaneChannels, there) + thread % kLaneChannels;
+    for (int n = 0; n < N_SUMS; ++n) {
+      __syncthreads();
+#pragma unroll
+      for (int i = 0; i < kLaneChannels; ++i) part[warp][lane * kLaneChannels + i] = x[n][i];
+      __syncthreads();
+      float sum = 0;
+#pragma unroll
+      for (int w = 0; w < kHeadWarps; ++w) sum += part[w][thread];
+      if (there) partial[static_cast<int64_t>(n) * s_.C + c] = sum;
+    }
+  }
+
+ private:
+  __device__ int column(int lane, bool& there) const {
+    const int lanes = LANES > 0 ? LANES : s_.lanes;
+    const int head = static_cast<int>(blockIdx.x) * (32 / lanes) + lane / lanes, in_head = lane % lanes * kLaneChannels;
+    there = head * s_.N < s_.C && in_head < s_.N;
+    return there ? head * s_.N + in_head : 0;
+  }
+
+  HeadRows s_;
+  int channel_;
+  bool inside_;
+};
+
+// A lane's eight neighbours as memory holds them: half the registers of their floats. Moved in accesses of at most 16 bytes.
+template <class T>
+class Lane {
+ public:
+  __device__ __forceinline__ explicit Lane(const T* p) {
+#pragma unroll
+    for (int i = 0; i < kLaneChannels / W; ++i) part_[i] = reinterpret_cast<const Pack<T, W>*>(p)[i];
+  }
+  __device__ __forceinline__ float operator[](int i) const { return to_float(part_[i / W].x[i % W]); }
+
+ private:
+  static constexpr int W = kWide<T> < kLaneChannels ? kWide<T> : kLaneChannels;
+  Pack<T, W> part_[kLaneChannels / W];
+};
+template <class T>
+__device__ __forceinline__ void store_lane(T* p, const float (&x)[kLaneChannels]) {
+  constexpr int W = kWide<T> < kLaneChannels ? kWide<T> : kLaneChannels;
+#pragma unroll
+  for (int i = 0; i < kLaneChannels; i += W) {
+    float part[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) part[j] = x[i + j];
+    store<W>(p + i, part);
+  }
+}
+
+// Calls f.operator()<LANES>() for heads of N channels: heads of 64 are compiled for.
+template <class F>
+void with_lanes(int64_t N, const F& f) {
+  if (N == 64) {
+    f.template operator()<8>();
+  } else {
+    f.template operator()<0>();
+  }
+}
+
+// Sums of columns [n_blocks, N_SUMS, C], added to the totals; a null total is left out.
+struct Totals {
+  float* p[5];
+};
+namespace {
+__global__ void add_partials_kernel(const float* partial, int n_blocks, int n_sums, int C, Totals totals) {
+  constexpr int slices = 8;
+  __shared__ float part[slices][32];
+  float* total = totals.p[blockIdx.y];
+  const int c = static_cast<int>(blockIdx.x * 32 + threadIdx.x), slice = static_cast<int>(threadIdx.y);
+  const int each = (n_blocks + slices - 1) / slices, last = min(n_blocks, (slice + 1) * each);
+  float sum = 0;
+  if (total && c < C) {
+#pragma unroll 8
+    for (int i = slice * each; i < last; ++i) sum += partial[(static_cast<int64_t>(i) * n_sums + blockIdx.y) * C + c];
+  }
+  part[slice][threadIdx.x] = sum;
+  __syncthreads();
+  if (slice != 0 || !total || c >= C) return;
+  for (int i = 1; i < slices; ++i) sum += part[i][threadIdx.x];
+  total[c] += sum;
+}
+}  // namespace
+
+inline void add_partials(const Exec& ex, const Tensor& partial, const Totals& totals) {
+  const Shape& s = partial.shape;
+  const Launch grid{.grid = dim3(static_cast<unsigned>(ceil_div(s[2], 32)), static_cast<unsigned>(s[1])), .block = dim3(32, 8)};
+  launch(ex, add_partials_kernel, grid, partial.as<float>(), static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
+         totals);
+}
+
+}  // namespace rk::cuda
