@@ -1,12 +1,17 @@
 #include "kernels/layer_norm/op.h"
 
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/dispatch.h"
 
 namespace rk {
 namespace cpu {
 void run(const Exec& ex, const LayerNormForward& a);
 void run(const Exec& ex, const LayerNormBackward& a, const Tensor& partial);
 }  // namespace cpu
+namespace cuda {
+void run(const Exec& ex, const LayerNormForward& a);
+void run(const Exec& ex, const LayerNormBackward& a);
+}  // namespace cuda
 
 void run(const Exec& ex, const LayerNormForward& a) {
   const int64_t C = a.weight.numel();
@@ -15,6 +20,10 @@ void run(const Exec& ex, const LayerNormForward& a) {
   require(a.weight.dtype == a.x.dtype && a.bias.dtype == a.x.dtype, "weight and bias have the type of x");
   require(!a.mean || a.mean.numel() == a.x.numel() / C, "one mean per row");
   require(!a.rstd || a.rstd.numel() == a.x.numel() / C, "one deviation per row");
+  const OpScope watched(ex, "layer_norm", static_cast<double>(2 * a.x.n_bytes()));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   if (ex.dry()) return;
   cpu::run(ex, a);
 }
@@ -26,6 +35,10 @@ void run(const Exec& ex, const LayerNormBackward& a) {
   require(a.mean.numel() == R && a.rstd.numel() == R, "statistics have one value per row");
   require(!a.dweight || a.dweight.numel() == C, "one gradient per weight");
   require(!a.dbias || a.dbias.numel() == C, "one gradient per bias");
+  const OpScope watched(ex, "layer_norm_backward", static_cast<double>((a.add_dx ? 4 : 3) * a.x.n_bytes()));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   ArenaScope scope(*ex.scratch);
   const Tensor partial = ex.scratch->take(acc_dtype(a.x.dtype), {cpu::RowBlocks(R).n, 2, C});
   if (ex.dry()) return;

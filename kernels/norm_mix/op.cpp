@@ -1,10 +1,13 @@
 #include "kernels/norm_mix/op.h"
 
+#include "kernels/common/dispatch.h"
+#include "kernels/norm_mix/parts.h"
+
 namespace rk {
-namespace cpu {
+namespace cuda {
 void run(const Exec& ex, const NormMixForward& a);
 void run(const Exec& ex, const NormMixBackward& a);
-}  // namespace cpu
+}  // namespace cuda
 
 namespace {
 
@@ -37,7 +40,10 @@ void run(const Exec& ex, const NormMixForward& a) {
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.state_out, a.x, a.x.dtype);
   const OpScope scope(ex, "norm_mix", static_cast<double>(a.x.n_bytes()) * (1 + a.n));
-  cpu::run(ex, a);
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
+  run_in_parts(ex, a);
 }
 
 void run(const Exec& ex, const NormMixBackward& a) {
@@ -53,7 +59,10 @@ void run(const Exec& ex, const NormMixBackward& a) {
   check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
   check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
   const OpScope scope(ex, "norm_mix_backward", static_cast<double>(a.x.n_bytes()) * (3 + a.n));
-  cpu::run(ex, a);
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
+  run_in_parts(ex, a);
 }
 
 }  // namespace rk

@@ -1,12 +1,17 @@
 #include "kernels/token_shift/op.h"
 
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/dispatch.h"
 
 namespace rk {
 namespace cpu {
 void run(const Exec& ex, const TokenShiftForward& a);
 void run(const Exec& ex, const TokenShiftBackward& a, const Tensor& partial);
 }  // namespace cpu
+namespace cuda {
+void run(const Exec& ex, const TokenShiftForward& a);
+void run(const Exec& ex, const TokenShiftBackward& a);
+}  // namespace cuda
 
 namespace {
 
@@ -25,6 +30,10 @@ void run(const Exec& ex, const TokenShiftForward& a) {
   }
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.state_out, a.x, a.x.dtype);
+  const OpScope watched(ex, "token_shift", static_cast<double>(a.x.n_bytes()) * (1 + a.n));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   if (ex.dry()) return;
   cpu::run(ex, a);
 }
@@ -42,6 +51,10 @@ void run(const Exec& ex, const TokenShiftBackward& a) {
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
   check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
+  const OpScope watched(ex, "token_shift_backward", static_cast<double>(a.x.n_bytes()) * (2 + a.n));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   ArenaScope scope(*ex.scratch);
   // Per block: the sums of dmu, then what the next row hands back.
   const Tensor partial = ex.scratch->take(acc_dtype(a.x.dtype), {cpu::RowBlocks(B * T).n, a.n + 2, C});

@@ -7,7 +7,6 @@ namespace {
 
 OpCase forward_case(Activation f, Shape shape) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", shape, Held::model, random_values("x", shape.numel(), 2)).out("y", shape);
   c.call = [f](const Exec& ex, const Tensors& t) { run(ex, ActivationForward{.f = f, .x = t("x"), .y = t("y")}); };
   return c;
@@ -15,7 +14,6 @@ OpCase forward_case(Activation f, Shape shape) {
 
 OpCase backward_case(Activation f, Shape shape) {
   OpCase c;
-  c.on_gpu = false;
   c.in("y", shape, Held::model, run_case(forward_case(f, shape), DType::bf16).at("y")).in("dy", shape).out("dx", shape);
   c.call = [f](const Exec& ex, const Tensors& t) { run(ex, ActivationBackward{.f = f, .y = t("y"), .dy = t("dy"), .dx = t("dx")}); };
   return c;

@@ -16,7 +16,6 @@ TEST(Cast, EveryPairOfTypesKeepsBf16Values) {
   for (DType from : {DType::f64, DType::f32, DType::bf16}) {
     for (Held to : {Held::f64, Held::f32, Held::model}) {
       OpCase c;
-      c.on_gpu = false;
       c.in("x", {7, 65}).out("y", {7, 65}, to);
       c.call = [](const Exec& ex, const Tensors& t) { run(ex, Cast{.x = t("x"), .y = t("y")}); };
       EXPECT_EQ(run_case(c, from).at("y"), c.slot("x").values);
@@ -26,7 +25,6 @@ TEST(Cast, EveryPairOfTypesKeepsBf16Values) {
 
 TEST(Cast, RoundsToNearestEvenAndKeepsNan) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", {5}, Held::f32, {1.00390625, 1.01171875, -1.004, NAN, INFINITY}).out("y", {5});
   c.call = [](const Exec& ex, const Tensors& t) { run(ex, Cast{.x = t("x"), .y = t("y")}); };
   const std::vector<double> y = run_case(c, DType::bf16).at("y");
@@ -39,7 +37,6 @@ TEST(Cast, RoundsToNearestEvenAndKeepsNan) {
 
 OpCase add_case(int64_t n, Held x) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", {n}, x).inout("y", {n});
   c.call = [](const Exec& ex, const Tensors& t) { run(ex, Add{.x = t("x"), .y = t("y")}); };
   return c;
@@ -60,7 +57,6 @@ TEST(Add, SumsInTheWiderType) {
 TEST(SumOfSquares, AddsInDouble) {
   for (int64_t n : {1, 15, 4096, 4097, 50001}) {
     OpCase c;
-    c.on_gpu = false;
     c.in("x", {n}).inout("out", {1}, Held::f64, {0.5});
     c.call = [](const Exec& ex, const Tensors& t) { run(ex, SumOfSquares{.x = t("x"), .out = t("out")}); };
     double expected = 0.5;
@@ -73,7 +69,6 @@ TEST(SumOfSquares, AddsInDouble) {
 TEST(Fill, SetsEveryElement) {
   for (int64_t n : {1, 65, 50001}) {
     OpCase c;
-    c.on_gpu = false;
     c.out("x", {n});
     c.call = [](const Exec& ex, const Tensors& t) { run(ex, Fill{.x = t("x"), .value = 1.5}); };
     for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {

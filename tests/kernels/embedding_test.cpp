@@ -14,7 +14,6 @@ std::vector<double> ids(int64_t R, int64_t V) {
 
 OpCase forward_case(int64_t R, int64_t V, int64_t C) {
   OpCase c;
-  c.on_gpu = false;
   c.in("ids", {R}, Held::i32, ids(R, V)).in("table", {V, C}).out("x", {R, C});
   c.call = [](const Exec& ex, const Tensors& t) { run(ex, EmbeddingForward{.ids = t("ids"), .table = t("table"), .x = t("x")}); };
   return c;
@@ -22,7 +21,6 @@ OpCase forward_case(int64_t R, int64_t V, int64_t C) {
 
 OpCase backward_case(int64_t R, int64_t V, int64_t C) {
   OpCase c;
-  c.on_gpu = false;
   c.in("ids", {R}, Held::i32, ids(R, V)).in("dx", {R, C}).inout("dtable", {V, C}, Held::sum);
   c.call = [](const Exec& ex, const Tensors& t) { run(ex, EmbeddingBackward{.ids = t("ids"), .dx = t("dx"), .dtable = t("dtable")}); };
   return c;

@@ -7,7 +7,6 @@ namespace {
 
 OpCase forward_case(int64_t R, int64_t C) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", {R, C}, Held::model, random_values("x", R * C, 2, 3)).in("weight", {C}).in("bias", {C});
   c.out("y", {R, C}).out("mean", {R}, Held::sum).out("rstd", {R}, Held::sum);
   c.call = [](const Exec& ex, const Tensors& t) {
@@ -18,7 +17,6 @@ OpCase forward_case(int64_t R, int64_t C) {
 
 OpCase backward_case(int64_t R, int64_t C, bool add_dx = false) {
   OpCase c;
-  c.on_gpu = false;
   const Values saved = run_case(forward_case(R, C), DType::f64);
   c.in("x", {R, C}, Held::model, random_values("x", R * C, 2, 3)).in("weight", {C});
   c.in("mean", {R}, Held::sum, saved.at("mean")).in("rstd", {R}, Held::sum, saved.at("rstd")).in("dy", {R, C});

@@ -88,6 +88,9 @@ TEST(NormMix, WithoutStates) {
   g.seeds.erase("state_out");
   g.gradients.erase("state_in");
   expect_gradients(g);
+  const Sizes whole{3, 9, 32, 6};
+  expect_close_to_double(forward_case(whole).without("state_in").without("state_out"), 2e-6, 6e-3);
+  expect_close_to_double(backward_case(whole).without("state_in").without("dstate_in").without("dstate_out"), 2e-6, 8e-3);
 }
 
 TEST(NormMix, FrozenParameters) {
@@ -116,11 +119,18 @@ TEST(NormMix, IsALayerNormAndATokenShift) {
 TEST(NormMix, OtherTypesAndThreads) {
   expect_close_to_double(forward_case({2, 17, 65, 6}), 2e-6, 6e-3);
   expect_close_to_double(backward_case({2, 17, 65, 6}), 2e-6, 8e-3);
+  // Whole packs: the fused kernels of a GPU, over several strips, with a part of a warp, with samples of one row.
+  for (const Sizes& s : {Sizes{2, 40, 64, 6}, {1, 70, 520, 1}, {3, 11, 8, 6}, {37, 1, 16, 1}, {1, 2, 264, 6}}) {
+    expect_close_to_double(forward_case(s), 2e-6, 6e-3);
+    expect_close_to_double(backward_case(s), 2e-6, 8e-3);
+  }
   expect_same_bits_for_threads(forward_case({3, 100, 65, 6}));
   expect_same_bits_for_threads(backward_case({3, 100, 65, 6}));
 }
 
-TEST(NormMix, StateInPlace) { expect_alias(forward_case({3, 5, 65, 2}), "state_out", "state_in"); }
+TEST(NormMix, StateInPlace) {
+  for (const Sizes& s : {Sizes{3, 5, 65, 2}, {3, 50, 64, 1}}) expect_alias(forward_case(s), "state_out", "state_in");
+}
 
 }  // namespace
 }  // namespace rk::test

@@ -15,7 +15,6 @@ std::string numbered(const char* name, int m) { return name + std::to_string(m);
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", s.x()).in("state_in", {s.B, s.C}).out("state_out", {s.B, s.C});
   for (int m = 0; m < s.n; ++m) c.in(numbered("mu", m), {s.C}).out(numbered("y", m), s.x());
   c.call = [n = s.n](const Exec& ex, const Tensors& t) {
@@ -31,7 +30,6 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s) {
   OpCase c;
-  c.on_gpu = false;
   c.in("x", s.x()).in("state_in", {s.B, s.C}).out("dx", s.x());
   c.in("dstate_out", {s.B, s.C}, Held::sum).out("dstate_in", {s.B, s.C}, Held::sum);
   for (int m = 0; m < s.n; ++m) {

@@ -27,7 +27,8 @@ TimeMix::TimeMix(const TimeMixParams& p, const ModelSpec& spec, bool first)
   if (!first) v_ = LowRank(*p.v1, *p.v2, {});
 }
 
-TimeMixSaved TimeMix::take(Arena& arena, const TimeMixForward& a) const {
+TimeMixSaved TimeMix::take(const Exec& ex, const TimeMixForward& a) const {
+  Arena& arena = a.saved ? *ex.kept : *ex.scratch;
   const int64_t R = a.B * a.T;
   const auto hidden = [&](const LowRank& pair) { return arena.take(dtype_, {R, pair.width()}); };
   TimeMixSaved s;
@@ -41,7 +42,7 @@ TimeMixSaved TimeMix::take(Arena& arena, const TimeMixForward& a) const {
     s.v_lora = take_rows(arena, R);
     s.v_hidden = hidden(v_);
   }
-  if (a.saved) s.states = arena.take(acc_dtype(dtype_), wkv7_saved_shape(a.B, a.T, C_ / N_, N_));
+  if (a.saved) s.states = take_wkv7_saved(ex, arena, dtype_, heads(a.B, a.T));
   return s;
 }
 
@@ -123,7 +124,7 @@ void TimeMix::gate(const Exec& ex, const TimeMixSaved& s, const Operands& o, Ten
 void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
   const ArenaScope scope(*ex.scratch);
   const Shape split = heads(a.B, a.T);
-  const TimeMixSaved s = take(a.saved ? *ex.kept : *ex.scratch, a);
+  const TimeMixSaved s = take(ex, a);
   {
     const ArenaScope inputs(*ex.scratch);
     project(ex, mix(ex, {a.B, a.T, C_}, a.residual, a.shift_in, a.shift_out), s);

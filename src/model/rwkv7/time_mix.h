@@ -56,7 +56,7 @@ class TimeMix {
   struct Gradients {
     Tensor r, k0, v0, w_lora, a_lora, v_lora, g;
   };
-  TimeMixSaved take(Arena& arena, const TimeMixForward& a) const;
+  TimeMixSaved take(const Exec& ex, const TimeMixForward& a) const;
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
   Shape heads(int64_t B, int64_t T) const { return {B, T, C_ / N_, N_}; }
   std::array<Tensor, kMixes> mix_weights(const Exec& ex) const;

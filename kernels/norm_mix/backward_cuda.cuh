@@ -1,0 +1,267 @@
+// Backward: a block walks a strip of rows backwards in time. In registers it keeps what the next row hands back (the sum of dy_m * mu_m),
+// the normed row and the sums of the parameters' gradients; rows to come wait in shared memory, where each thread keeps its own columns, so
+// that the copies need no barrier. A row's two sums for the layer norm and the statistics of the row two before share one reduction.
+// Moves (N + 3) [R,C]: x, N gradients and dx in, dx out; and strips * (N + 2) * C floats of partial sums, written and read.
+#pragma once
+#include "kernels/common/mma.cuh"
+#include "kernels/common/partials.cuh"
+#include "kernels/norm_mix/op.h"
+#include "kernels/norm_mix/rows_cuda.cuh"
+
+namespace rk::cuda {
+
+template <class T, int N>
+struct BackwardRows {
+  const T *x, *weight, *bias, *state_in;
+  T* dx;
+  const float* dstate_out;
+  float *dstate_in, *partial;  // partial [strips, N + 2, C]: dmu_m, dweight, dbias
+  const T *mu[N], *dy[N];
+  int64_t R, length;
+  int C;
+  float eps;
+};
+
+// Shared memory of one thread, in packs: STAGES rows of dy_m and dx, STAGES + 2 rows of x (which is needed two rows earlier), the
+// parameters.
+template <class T, int N, int STAGES>
+class RowRing {
+ public:
+  static constexpr int W = kWide<T>, kRowsOfX = STAGES + 2;
+  static constexpr int kParameters = STAGES * (N + 1) + kRowsOfX, kPacks = kParameters + N + 2;
+  using P = Pack<T, W>;
+
+  __device__ RowRing() : mine_(shared_memory<P>() + threadIdx.x / 32 * (32 * kPacks) + threadIdx.x % 32) {}
+  __device__ P* dy(int stage, int m) const { return at(stage * (N + 1) + m); }
+  __device__ P* dx(int stage) const { return at(stage * (N + 1) + N); }
+  __device__ P* x(int slot) const { return at(STAGES * (N + 1) + slot); }
+  __device__ P* mu(int m) const { return at(kParameters + m); }
+  __device__ P* weight() const { return at(kParameters + N); }
+  __device__ P* bias() const { return at(kParameters + N + 1); }
+  static size_t bytes(int threads) { return static_cast<size_t>(threads * kPacks) * sizeof(P); }
+
+ private:
+  __device__ P* at(int i) const { return mine_ + 32 * i; }  // a warp's packs lie together, at distances that are known
+
+  P* mine_;
+};
+
+// Four neighbours of a pack in shared memory.
+template <class P>
+__device__ __forceinline__ void load_quad(const P* p, int quad, float (&x)[4]) {
+  load(p->x + 4 * quad, x);
+}
+
+__device__ __forceinline__ void load_floats(const float* p, float (&x)[4]) { load(p, x); }
+__device__ __forceinline__ void load_floats(const float* p, float (&x)[8]) {
+  const float4 low = *reinterpret_cast<const float4*>(p), high = *reinterpret_cast<const float4*>(p + 4);
+  x[0] = low.x, x[1] = low.y, x[2] = low.z, x[3] = low.w;
+  x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
+}
+
+template <class T, int N, int STAGES>
+__global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows<T, N> a) {
+  constexpr int W = kWide<T>;
+  using P = Pack<T, W>;
+  using Ring = RowRing<T, N, STAGES>;
+  __shared__ __align__(16) float part[2][kMaxRowThreads / 32 * 4];
+  const int c = static_cast<int>(threadIdx.x) * W;
+  const bool active = c < a.C;
+  const int64_t begin = a.R * blockIdx.x / gridDim.x, end = a.R * (blockIdx.x + 1) / gridDim.x;
+  const Ring ring;
+
+  // Rows before the strip's begin (x: before the array's) come as zeros; what is made of them is not used.
+  const auto fetch_dy = [&](int64_t row, int stage) {
+    const bool wanted = active && row >= begin;
+    const int64_t at = wanted ? row * a.C + c : 0;
+#pragma unroll
+    for (int m = 0; m < N; ++m) copy_async_16(ring.dy(stage, m), a.dy[m] + at, wanted);
+  };
+  const auto fetch_rest = [&](int64_t row, int stage, int slot_of_x) {
+    const bool wanted = active && row >= begin, has_x = wanted && row >= 2;
+    copy_async_16(ring.dx(stage), a.dx + (wanted ? row * a.C + c : 0), wanted);
+    copy_async_16(ring.x(slot_of_x), a.x + (has_x ? (row - 2) * a.C + c : 0), has_x);
+    copy_async_commit();
+  };
+#pragma unroll
+  for (int s = 0; s < STAGES; ++s) {
+    fetch_dy(end - 1 - s, s);
+    fetch_rest(end - 1 - s, s, s + 2);
+  }
+
+  *ring.weight() = active ? load_pack<T, W>(a.weight + c) : P{};
+  *ring.bias() = active ? load_pack<T, W>(a.bias + c) : P{};
+#pragma unroll
+  for (int m = 0; m < N; ++m) *ring.mu(m) = active ? load_pack<T, W>(a.mu[m] + c) : P{};
+
+  const auto first_of = [&](int64_t row) { return row >= 0 ? to_float(a.x[row * a.C]) : 0.0f; };
+  int64_t b = (end - 1) / a.length;
+  int t = static_cast<int>(end - 1 - b * a.length);
+  float from_next[W] = {};
+  if (t != a.length - 1) {
+    if (active) {
+#pragma unroll
+      for (int m = 0; m < N; ++m) {
+        float dy[W], mu[W];
+        load(a.dy[m] + end * a.C + c, dy);
+        load(ring.mu(m)->x, mu);
+#pragma unroll
+        for (int j = 0; j < W; ++j) from_next[j] += dy[j] * mu[j];
+      }
+    }
+  } else if (a.dstate_out && active) {
+    load_floats(a.dstate_out + b * a.C + c, from_next);
+  }
+
+  // Rows: 0 the current one, 1 the one before it, 2 the one before that.
+  const float per_column = 1.0f / static_cast<float>(a.C);
+  RowStats stats0, stats1;
+  {
+    const float shift0 = first_of(end - 1), shift1 = first_of(end - 2);
+    P x0{}, x1{};
+    float sums[4] = {};
+    if (active) {
+      x0 = load_pack<T, W>(a.x + (end - 1) * a.C + c);
+      if (end >= 2) x1 = load_pack<T, W>(a.x + (end - 2) * a.C + c);
+      add_shifted(x0, shift0, sums[0], sums[1]);
+      add_shifted(x1, shift1, sums[2], sums[3]);
+    }
+    *ring.x(0) = x0;
+    *ring.x(1) = x1;
+    row_sums(sums, part[1]);
+    stats0 = row_stats(sums[0], sums[1], shift0, per_column, a.eps);
+    stats1 = row_stats(sums[2], sums[3], shift1, per_column, a.eps);
+  }
+  float dmu[N][W] = {}, dweight[W] = {}, dbias[W] = {};
+  float shift2 = first_of(end - 3);
+
+  int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2, buffer = 0;
+  for (int64_t row = end - 1; row >= begin; --row, buffer ^= 1) {
+    const float shift_after = first_of(row - 3);
+    copy_async_wait<STAGES - 1>();
+    float g[W], sums[4] = {};
+#pragma unroll
+    for (int q = 0; q < W / 4; ++q) {
+      float x0[4], x1[4], weight[4], bias[4], change[4], own[4] = {}, shifted[4] = {};
+      load_quad(ring.x(slot0), q, x0);
+      load_quad(ring.x(slot1), q, x1);
+      load_quad(ring.weight(), q, weight);
+      load_quad(ring.bias(), q, bias);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        x0[j] = (x0[j] - stats0.mean) * stats0.rstd;
+        x1[j] = rounded<T>((x1[j] - stats1.mean) * stats1.rstd * weight[j] + bias[j]);
+      }
+      if (t == 0) {
+        x1[0] = x1[1] = x1[2] = x1[3] = 0;
+        if (a.state_in && active) load(a.state_in + b * a.C + c + 4 * q, x1);
+      }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) change[j] = x1[j] - rounded<T>(x0[j] * weight[j] + bias[j]);
+#pragma unroll
+      for (int m = 0; m < N; ++m) {
+        float dy[4], mu[4];
+        load_quad(ring.dy(stage, m), q, dy);
+        load_quad(ring.mu(m), q, mu);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          own[j] += dy[j];
+          shifted[j] += dy[j] * mu[j];
+          dmu[m][4 * q + j] += dy[j] * change[j];
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const int i = 4 * q + j;
+        const float dz = own[j] - shifted[j] + from_next[i];
+        from_next[i] = shifted[j];
+        dweight[i] += dz * x0[j];
+        dbias[i] += dz;
+        g[i] = dz * weight[j];
+        sums[0] += g[i];
+        sums[1] += g[i] * x0[j];
+      }
+    }
+    if (active) add_shifted(*ring.x(slot2), shift2, sums[2], sums[3]);
+    fetch_dy(row - STAGES, stage);
+    row_sums(sums, part[buffer]);
+
+    const float plain = sums[0] * per_column, scaled = sums[1] * per_column;
+    const P x0 = *ring.x(slot0), old = *ring.dx(stage);
+    float out[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) {
+      out[j] = to_float(old.x[j]) + stats0.rstd * (g[j] - plain - (to_float(x0.x[j]) - stats0.mean) * stats0.rstd * scaled);
+    }
+    if (active) store(a.dx + row * a.C + c, out);
+    fetch_rest(row - STAGES, stage, slot0);
+    if (t == 0) {
+      if (a.dstate_in && active) {
+#pragma unroll
+        for (int j = 0; j < W; ++j) a.dstate_in[b * a.C + c + j] = from_next[j];
+      }
+#pragma unroll
+      for (int j = 0; j < W; ++j) from_next[j] = 0;
+      t = static_cast<int>(a.length);
+      if (--b >= 0 && a.dstate_out && active) load_floats(a.dstate_out + b * a.C + c, from_next);
+    }
+    --t;
+    stats0 = stats1, stats1 = row_stats(sums[2], sums[3], shift2, per_column, a.eps);
+    shift2 = shift_after;
+    stage = stage + 1 == STAGES ? 0 : stage + 1;
+    slot0 = slot1, slot1 = slot2, slot2 = slot2 + 1 == Ring::kRowsOfX ? 0 : slot2 + 1;
+  }
+
+  if (!active) return;
+  float* const partial = a.partial + static_cast<int64_t>(blockIdx.x) * (N + 2) * a.C + c;
+  const auto leave = [&](int vector, const float(&sum)[W]) {
+#pragma unroll
+    for (int q = 0; q < W; q += 4) {
+      const float four[4] = {sum[q], sum[q + 1], sum[q + 2], sum[q + 3]};
+      store(partial + vector * a.C + q, four);
+    }
+  };
+#pragma unroll
+  for (int m = 0; m < N; ++m) leave(m, dmu[m]);
+  leave(N, dweight);
+  leave(N + 1, dbias);
+}
+
+// How many strips R rows are cut into: as many blocks as an H200 holds at once, but at least 16 rows each.
+inline int64_t n_backward_strips(int64_t R, int threads) {
+  const int64_t resident = 132 * std::max(1, kMaxRowThreads / threads);
+  return std::min(resident, ceil_div(R, 16));
+}
+
+template <class T, int N>
+void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int threads, int n_strips) {
+  BackwardRows<T, N> rows{.x = a.x.as<T>(),
+                          .weight = a.weight.as<T>(),
+                          .bias = a.bias.as<T>(),
+                          .state_in = maybe<T>(a.state_in),
+                          .dx = a.dx.as<T>(),
+                          .dstate_out = maybe<float>(a.dstate_out),
+                          .dstate_in = maybe<float>(a.dstate_in),
+                          .partial = partial,
+                          .mu = {},
+                          .dy = {},
+                          .R = a.x.shape[0] * a.x.shape[1],
+                          .length = a.x.shape[1],
+                          .C = static_cast<int>(a.x.shape[2]),
+                          .eps = static_cast<float>(a.eps)};
+  PartialTotals totals;
+  for (size_t m = 0; m < N; ++m) {
+    rows.mu[m] = a.mu[m].as<T>();
+    rows.dy[m] = a.dy[m].as<T>();
+    totals.to[m] = maybe<float>(a.dmu[m]);
+  }
+  totals.to[N] = maybe<float>(a.dweight);
+  totals.to[N + 1] = maybe<float>(a.dbias);
+  constexpr int stages = 2;
+  const Launch strips{
+      .grid = static_cast<unsigned>(n_strips), .block = static_cast<unsigned>(threads), .shared = RowRing<T, N, stages>::bytes(threads)};
+  launch(ex, norm_mix_backward<T, N, stages>, strips, rows);
+  add_partials(ex, partial, n_strips, N + 2, rows.C, totals);
+}
+
+}  // namespace rk::cuda

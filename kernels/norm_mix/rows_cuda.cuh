@@ -1,0 +1,92 @@
+// What the fused kernels share: a block is as wide as a row, a thread owns one 16-byte pack of columns of every row that the block walks
+// over.
+#pragma once
+#include "kernels/common/flat.cuh"
+#include "kernels/common/reduce.cuh"
+
+namespace rk::cuda {
+
+inline constexpr int kMaxRowThreads = 512;
+
+// Threads of a block whose rows hold C elements of T; 0 where a row is too long or not cut into whole packs.
+template <class T>
+int row_threads(int64_t C) {
+  const int64_t packs = C / kWide<T>;
+  return C % kWide<T> == 0 && packs <= kMaxRowThreads ? static_cast<int>(ceil_div(packs, 32) * 32) : 0;
+}
+
+// Lane l gets the warp's sum of x[l % N]; x is used up. N is a power of two.
+template <int N>
+__device__ __forceinline__ float warp_sums(float (&x)[N]) {
+  const unsigned lane = threadIdx.x % 32;
+#pragma unroll
+  for (int half = N / 2; half > 0; half /= 2) {
+    const bool upper = lane & static_cast<unsigned>(half);
+#pragma unroll
+    for (int i = 0; i < half; ++i) {
+      const float away = upper ? x[i] : x[i + half], kept = upper ? x[i + half] : x[i];
+      x[i] = kept + __shfl_xor_sync(kWholeWarp, away, half);
+    }
+  }
+#pragma unroll
+  for (int step = N; step < 32; step *= 2) x[0] += __shfl_xor_sync(kWholeWarp, x[0], step);
+  return x[0];
+}
+
+// Every thread gets the sums over the block of N numbers each; part [warps][N] may be written again after the next barrier of the block.
+template <int N>
+__device__ __forceinline__ void row_sums(float (&x)[N], float* part) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  const float sum = warp_sums(x);
+  if (lane < N) part[warp * N + lane] = sum;
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = 0;
+#pragma unroll 4
+  for (int w = 0; w < warps; ++w) {
+#pragma unroll
+    for (int i = 0; i < N; i += 4) {
+      float y[4];
+      load(part + w * N + i, y);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) x[i + j] += y[j];
+    }
+  }
+}
+
+struct RowStats {
+  float mean, rstd;
+};
+
+// From the sums of x - shift and of their squares over C columns. With the row's first element as shift, which lies within sqrt(C) standard
+// deviations of the mean, the difference below keeps its digits.
+__device__ __forceinline__ RowStats row_stats(float sum, float squares, float shift, float per_column, float eps) {
+  const float offset = sum * per_column;
+  return {shift + offset, 1.0f / sqrtf(fmaxf(squares * per_column - offset * offset, 0.0f) + eps)};
+}
+
+template <class T, int W>
+__device__ __forceinline__ Pack<T, W> load_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T, W>*>(p);
+}
+
+template <class T, int W>
+__device__ __forceinline__ Pack<T, W> normed(const Pack<T, W>& x, const RowStats& s, const Pack<T, W>& weight, const Pack<T, W>& bias) {
+  Pack<T, W> z;
+#pragma unroll
+  for (int j = 0; j < W; ++j) z.x[j] = from_float<T>((to_float(x.x[j]) - s.mean) * s.rstd * to_float(weight.x[j]) + to_float(bias.x[j]));
+  return z;
+}
+
+// Adds a row's shifted sums.
+template <class T, int W>
+__device__ __forceinline__ void add_shifted(const Pack<T, W>& x, float shift, float& sum, float& squares) {
+#pragma unroll
+  for (int j = 0; j < W; ++j) {
+    const float d = to_float(x.x[j]) - shift;
+    sum += d;
+    squares += d * d;
+  }
+}
+
+}  // namespace rk::cuda
