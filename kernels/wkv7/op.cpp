@@ -2,6 +2,7 @@
 
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/wkv7/chunked_cuda.h"
 
 namespace rk {
 namespace cpu {
@@ -34,12 +35,19 @@ struct Sizes {
   }
 };
 
-// What saved states are: S before every kWkv7Chunk positions in the accumulation dtype.
+// What saved states are: S before every kWkv7Chunk positions in the accumulation dtype, or the form of the chunked kernels.
 struct SavedForm {
   DType dtype;
   Shape shape;
-  SavedForm(const Exec&, DType model, const Sizes& s)
-      : dtype(acc_dtype(model)), shape{s.B * s.H, (s.T + kWkv7Chunk - 1) / kWkv7Chunk, s.N, s.N} {}
+  SavedForm(const Exec& ex, DType model, const Sizes& s) {
+    if (cuda::wkv7::works_in_chunks(ex, model, s.N)) {
+      dtype = DType::f16;
+      shape = {cuda::wkv7::saved_numbers(s.B * s.H * cuda::wkv7::n_chunks(s.T))};
+    } else {
+      dtype = acc_dtype(model);
+      shape = {s.B * s.H, (s.T + kWkv7Chunk - 1) / kWkv7Chunk, s.N, s.N};
+    }
+  }
   bool is(const Tensor& t) const { return t.numel() == shape.numel() && t.dtype == dtype; }
 };
 

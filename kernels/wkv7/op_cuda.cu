@@ -4,9 +4,12 @@
 namespace rk::cuda {
 
 void run(const Exec& ex, const Wkv7Forward& a) {
-  if (!a.saved_states && wkv7::works_in_chunks(ex, a.r.dtype, a.r.shape[3])) return wkv7::run_chunked(ex, a);
+  if (wkv7::works_in_chunks(ex, a.r.dtype, a.r.shape[3])) return wkv7::run_chunked(ex, a);
   wkv7::run_plain(ex, a);
 }
-void run(const Exec& ex, const Wkv7Backward& a) { wkv7::run_plain(ex, a); }
+void run(const Exec& ex, const Wkv7Backward& a) {
+  if (wkv7::works_in_chunks(ex, a.r.dtype, a.r.shape[3])) return wkv7::run_chunked(ex, a);
+  wkv7::run_plain(ex, a);
+}
 
 }  // namespace rk::cuda

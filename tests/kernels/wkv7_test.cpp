@@ -154,6 +154,21 @@ TEST(Wkv7, OtherTypes) {
   }
 }
 
+// Chunks of 32 tokens on a GPU: part of one, one, one and a bit, several; with and without states.
+TEST(Wkv7, LengthsOnGpu) {
+  if (!has_gpu()) GTEST_SKIP() << "no GPU";
+  for (int64_t T : {1, 7, 16, 33, 64, 100, 128}) {
+    const Sizes s{1, T, 2, 64};
+    const OpCase forward = forward_case(s), backward = backward_case(s);
+    const OpCase bare = backward.without("state_in").without("dstate_out").without("dstate_in");
+    for (const OpCase& c : {forward, backward, bare}) {
+      if (T == 1 && c.slots.size() == bare.slots.size()) continue;  // dw is zero: nothing to compare with
+      expect_close(run_twice_on_gpu(c, DType::bf16), run_case(c, DType::f64), 2.6e-3, cat("bf16, T = ", T));
+      expect_close(run_twice_on_gpu(c, DType::f16), run_case(c, DType::f64), 2e-3, cat("f16, T = ", T));
+    }
+  }
+}
+
 TEST(Wkv7, ThreadsDoNotChangeBits) {
   expect_same_bits_for_threads(forward_case({2, 33, 2, 64}));
   expect_same_bits_for_threads(backward_case({2, 33, 2, 64}));
