@@ -77,14 +77,17 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
 #pragma unroll
       for (int u = 0; u < 2; ++u) write_own(sh.V, u, [&](int i) { return v.at(u, i) * inverse; });
     }
-    if (threadIdx.x < 8) {
+    if (threadIdx.x < kHead) {
+      const int j = static_cast<int>(threadIdx.x);
+      float middle = 0, end = 0;
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int j = own_channel() + i;
-        sh.into[j] = exp2f(decay.middle[i]);
-        sh.out_of[j] = exp2f(decay.end[i] - decay.middle[i]);
-        maps.decay[index * kHead + j] = exp2f(decay.end[i]);
+      for (int w = 0; w < kWarps; ++w) {
+        if (w == kWarps / 2) middle = end;
+        end += sh.exchange.log_decay[w][j];
       }
+      sh.into[j] = exp2f(middle);
+      sh.out_of[j] = exp2f(end - middle);
+      maps.decay[index * kHead + j] = exp2f(end);
     }
   }
   __syncthreads();
