@@ -326,7 +326,7 @@ __device__ __forceinline__ void write_own(__half* tile, int u, const F& x) {
 // Operands of a chunk in fp16, tiles Swizzled<64> of 32 rows; numbers times their input's scale are
 //   R = r e^(L - M)   A = a e^(L- - M)   K = k e^(M - L)   B = b e^(M - L),   M = L at the reference, L- before the token.
 struct Operands {
-  __half *R, *A, *K, *B;
+  __half *R, *A, *K, *B;  // K null: not wanted
 };
 struct InverseScales {
   float r, k, a, b;
@@ -347,7 +347,7 @@ __device__ __forceinline__ void write_operands(const Operands& o, const ChunkDec
     for (int i = 0; i < 8; ++i) out_of[i] = exp2f(l.middle[i] - l.L[u + 1][i]);
     write_own(o.R, u, [&](int i) { return r.at(u, i) * inverse.r * into[u + 1][i]; });
     write_own(o.A, u, [&](int i) { return a.at(u, i) * inverse.a * into[u][i]; });
-    write_own(o.K, u, [&](int i) { return k.at(u, i) * inverse.k * out_of[i]; });
+    if (o.K) write_own(o.K, u, [&](int i) { return k.at(u, i) * inverse.k * out_of[i]; });
     write_own(o.B, u, [&](int i) { return b.at(u, i) * inverse.b * out_of[i]; });
   }
 }

@@ -112,14 +112,16 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
     const bool more = chunk + 1 < p.s.n_chunks;
 
     // The state in fp16, every row with its own scale: operand of both products, and what is saved.
-    float scale[2];  // of rows g and g + 8
+    float scale[2], saved_scale[2];  // of rows g and g + 8
     uint32_t s16[8][2];
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       uint32_t m = 0;
 #pragma unroll
       for (int n = 0; n < 8; ++n) m = larger(m, larger(magnitude(S[n][2 * h]), magnitude(S[n][2 * h + 1])));
-      scale[h] = power_scale(warp_largest<4>(m), kStoreAim);
+      m = warp_largest<4>(m);
+      scale[h] = power_scale(m, kStoreAim);
+      saved_scale[h] = m == 0 ? 0.0f : scale[h];
       const float inverse = 1.0f / scale[h];
 #pragma unroll
       for (int n = 0; n < 8; ++n) s16[n][h] = pack_half2(S[n][2 * h] * inverse, S[n][2 * h + 1] * inverse);
@@ -134,7 +136,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
       }
       if (q == 0) {
 #pragma unroll
-        for (int h = 0; h < 2; ++h) p.saved.row_scale[index * kHead + row + acc_row(2 * h)] = scale[h];
+        for (int h = 0; h < 2; ++h) p.saved.row_scale[index * kHead + row + acc_row(2 * h)] = saved_scale[h];
       }
     }
 
