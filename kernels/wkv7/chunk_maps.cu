@@ -91,9 +91,9 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
         if (w == kWarps / 2) middle = end;
         end += sh.exchange.log_decay[w][j];
       }
-      sh.into[j] = exp2f(middle);
-      sh.out_of[j] = exp2f(end - middle);
-      maps.decay[index * kHead + j] = exp2f(end);
+      sh.into[j] = fast_exp2(middle);
+      sh.out_of[j] = fast_exp2(end - middle);
+      maps.decay[index * kHead + j] = fast_exp2(end);
     }
   }
   __syncthreads();
