@@ -2,8 +2,6 @@
 // A lane holds eight neighbouring channels of one head, a warp works on one row of its heads at a time, and a block keeps its columns for
 // all its rows, so that parameters are read once and their gradients stay in registers.
 #pragma once
-#include <array>
-
 #include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
 
@@ -126,37 +124,6 @@ void with_lanes(int64_t N, const F& f) {
   } else {
     f.template operator()<0>();
   }
-}
-
-// Sums of columns [n_blocks, N_SUMS, C], added to the totals; a null total is left out.
-struct Totals {
-  float* p[5];
-};
-namespace {
-__global__ void add_partials_kernel(const float* partial, int n_blocks, int n_sums, int C, Totals totals) {
-  constexpr int slices = 8;
-  __shared__ float part[slices][32];
-  float* total = totals.p[blockIdx.y];
-  const int c = static_cast<int>(blockIdx.x * 32 + threadIdx.x), slice = static_cast<int>(threadIdx.y);
-  const int each = (n_blocks + slices - 1) / slices, last = min(n_blocks, (slice + 1) * each);
-  float sum = 0;
-  if (total && c < C) {
-#pragma unroll 8
-    for (int i = slice * each; i < last; ++i) sum += partial[(static_cast<int64_t>(i) * n_sums + blockIdx.y) * C + c];
-  }
-  part[slice][threadIdx.x] = sum;
-  __syncthreads();
-  if (slice != 0 || !total || c >= C) return;
-  for (int i = 1; i < slices; ++i) sum += part[i][threadIdx.x];
-  total[c] += sum;
-}
-}  // namespace
-
-inline void add_partials(const Exec& ex, const Tensor& partial, const Totals& totals) {
-  const Shape& s = partial.shape;
-  const Launch grid{.grid = dim3(static_cast<unsigned>(ceil_div(s[2], 32)), static_cast<unsigned>(s[1])), .block = dim3(32, 8)};
-  launch(ex, add_partials_kernel, grid, partial.as<float>(), static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
-         totals);
 }
 
 }  // namespace rk::cuda

@@ -5,7 +5,8 @@
 //   want_gradient)
 // The L2 part covers every row, also uncounted ones; lowest index wins ties; the sign of the maximum is kept. It scales with nothing
 // else: the caller folds the incoming gradient into both scales; where loss_scale ([1] f64) is given, both are multiplied by it.
-// logits [R,V] in the accumulation dtype or, on a GPU, the model's dtype; targets [R] i32; weights [R] f32 or null (all 1). loss_sum is summed in row order in double: thread count does not change bits.
+// logits [R,V] in the accumulation dtype or, on a GPU, the model's dtype; targets [R] i32; weights [R] f32 or null (all 1). loss_sum is
+// summed in double in an order that depends on R alone. A target outside the vocabulary is a broken promise; on a GPU its loss is NaN.
 #pragma once
 #include "device/exec.h"
 

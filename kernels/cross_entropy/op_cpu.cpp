@@ -61,29 +61,33 @@ double sum_exp(const A* z, A top, int64_t V, A* e) {
   return total;
 }
 
-// Turns one row into its gradient if asked; returns its cross entropy, 0 if not counted.
+// Factors of a row's two gradients.
+struct Scales {
+  double loss, l2;
+};
+
+// Turns one row into its gradient if wanted; returns its cross entropy, 0 if not counted.
 template <class A>
-double one_row(const CrossEntropy& a, A* z, int64_t V, int32_t target, double weight) {
+double one_row(A* z, int64_t V, int32_t target, const Scales* wanted) {
   require(target < V, "a target lies inside the vocabulary");
   const Maximum<A> top = find_maximum(z, V);
   const bool counted = target >= 0;
   double ce = 0, sum = 1;
   if (counted) {
     const double of_target = static_cast<double>(z[target]);
-    sum = sum_exp(z, top.value, V, a.want_gradient ? z : nullptr);
+    sum = sum_exp(z, top.value, V, wanted ? z : nullptr);
     ce = static_cast<double>(top.value) + std::log(sum) - of_target;
   }
-  if (!a.want_gradient) return ce;
-  const double factor = a.scale * weight;
+  if (!wanted) return ce;
   if (counted) {
-    const A share = static_cast<A>(factor / sum);
+    const A share = static_cast<A>(wanted->loss / sum);
 #pragma omp simd
     for (int64_t j = 0; j < V; ++j) z[j] *= share;
-    z[target] -= static_cast<A>(factor);
+    z[target] -= static_cast<A>(wanted->loss);
   } else {
     std::fill(z, z + V, A(0));
   }
-  if (a.l2_scale != 0) z[top.index] += static_cast<A>(a.l2_scale * static_cast<double>(top.value));
+  if (wanted->l2 != 0) z[top.index] += static_cast<A>(wanted->l2 * static_cast<double>(top.value));
   return ce;
 }
 
@@ -93,9 +97,11 @@ void rows(const Exec& ex, const CrossEntropy& a, double* row_ce) {
   A *logits = a.logits.as<A>(), *row_loss = maybe<A>(a.row_loss);
   const int32_t* targets = a.targets.as<int32_t>();
   const float* weights = maybe<float>(a.weights);
+  const double outer = a.loss_scale ? *a.loss_scale.as<double>() : 1.0;
   for_rows(ex, R, V, [&](int64_t r) {
     const double weight = weights ? static_cast<double>(weights[r]) : 1.0;
-    const double ce = one_row(a, logits + r * V, V, targets[r], weight);
+    const Scales scales{outer * a.scale * weight, outer * a.l2_scale};
+    const double ce = one_row(logits + r * V, V, targets[r], a.want_gradient ? &scales : nullptr);
     if (row_loss) row_loss[r] = static_cast<A>(ce);
     row_ce[r] = targets[r] >= 0 ? weight * ce : 0.0;
   });

@@ -1,6 +1,7 @@
 #include "kernels/rwkv7_output/op.h"
 
 #include "kernels/common/head_rows.cuh"
+#include "kernels/common/partials.cuh"
 
 namespace rk::cuda {
 namespace {
@@ -171,7 +172,8 @@ void run(const Exec& ex, const Rwkv7OutputBackward& a) {
                         .add = a.add};
     with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(1), p, rows); });
   });
-  add_partials(ex, partial, {{maybe<float>(a.dweight), maybe<float>(a.dbias), maybe<float>(a.dr_k)}});
+  const PartialTotals totals{{maybe<float>(a.dweight), maybe<float>(a.dbias), maybe<float>(a.dr_k)}};
+  add_partials(ex, partial.as<float>(), static_cast<int>(rows.n_blocks()), kSums, C, totals);
 }
 
 }  // namespace rk::cuda

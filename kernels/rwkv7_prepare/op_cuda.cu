@@ -1,6 +1,7 @@
 #include "kernels/rwkv7_prepare/op.h"
 
 #include "kernels/common/head_rows.cuh"
+#include "kernels/common/partials.cuh"
 
 namespace rk::cuda {
 namespace {
@@ -245,7 +246,8 @@ void run(const Exec& ex, const Rwkv7PrepareBackward& a) {
     with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(p.v_first || p.dw ? 2 : 1), p, rows); });
   });
   float* dv0 = a.v_first ? maybe<float>(a.dv0) : nullptr;
-  add_partials(ex, partial, {{maybe<float>(a.da0), maybe<float>(a.dk_k), maybe<float>(a.dk_a), dv0, maybe<float>(a.dw0)}});
+  const PartialTotals totals{{maybe<float>(a.da0), maybe<float>(a.dk_k), maybe<float>(a.dk_a), dv0, maybe<float>(a.dw0)}};
+  add_partials(ex, partial.as<float>(), static_cast<int>(rows.n_blocks()), kSums, C, totals);
 }
 
 }  // namespace rk::cuda

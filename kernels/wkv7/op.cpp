@@ -1,6 +1,8 @@
 #include "kernels/wkv7/op.h"
 
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/dispatch.h"
+#include "kernels/wkv7/chunked_cuda.h"
 
 namespace rk {
 namespace cpu {
@@ -9,6 +11,10 @@ int64_t wkv7_backward_scratch(int64_t N);  // elements per thread
 void run(const Exec& ex, const Wkv7Forward& a, const Tensor& scratch);
 void run(const Exec& ex, const Wkv7Backward& a, const Tensor& scratch);
 }  // namespace cpu
+namespace cuda {
+void run(const Exec& ex, const Wkv7Forward& a);
+void run(const Exec& ex, const Wkv7Backward& a);
+}  // namespace cuda
 
 namespace {
 
@@ -29,12 +35,35 @@ struct Sizes {
   }
 };
 
+// What saved states are: S before every kWkv7Chunk positions in the accumulation dtype, or the form of the chunked kernels.
+struct SavedForm {
+  DType dtype;
+  Shape shape;
+  SavedForm(const Exec& ex, DType model, const Sizes& s) {
+    if (cuda::wkv7::works_in_chunks(ex, model, s.N)) {
+      dtype = DType::f16;
+      shape = {cuda::wkv7::saved_numbers(s.B * s.H * cuda::wkv7::n_chunks(s.T))};
+    } else {
+      dtype = acc_dtype(model);
+      shape = {s.B * s.H, (s.T + kWkv7Chunk - 1) / kWkv7Chunk, s.N, s.N};
+    }
+  }
+  bool is(const Tensor& t) const { return t.numel() == shape.numel() && t.dtype == dtype; }
+};
+
+// Least traffic: inputs and outputs once, and saved states. Products of the recurrence itself.
+double least_bytes(const Tensor& x, int n_sequences, const Tensor& saved) {
+  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) + (saved ? static_cast<double>(saved.n_bytes()) : 0.0);
+}
+double flops(const Sizes& s, double per_state_element) {
+  return per_state_element * static_cast<double>(s.B * s.T * s.H) * static_cast<double>(s.N * s.N);
+}
+
 }  // namespace
 
-Shape wkv7_saved_shape(int64_t B, int64_t T, int64_t H, int64_t N) { return {B * H, (T + kWkv7Chunk - 1) / kWkv7Chunk, N, N}; }
-
-Tensor take_wkv7_saved(const Exec&, Arena& arena, DType dtype, const Shape& shape) {
-  return arena.take(acc_dtype(dtype), wkv7_saved_shape(shape[0], shape[1], shape[2], shape[3]));
+Tensor take_wkv7_saved(const Exec& ex, Arena& arena, DType dtype, const Shape& shape) {
+  const SavedForm form(ex, dtype, Sizes(shape));
+  return arena.take(form.dtype, form.shape);
 }
 
 void run(const Exec& ex, const Wkv7Forward& a) {
@@ -43,7 +72,11 @@ void run(const Exec& ex, const Wkv7Forward& a) {
   check_sequences({&a.w, &a.k, &a.v, &a.a, &a.b, &a.y}, a.r);
   check_state(a.state_in, s.B * s.H * s.N * s.N, sum);
   check_state(a.state_out, s.B * s.H * s.N * s.N, sum);
-  check_state(a.saved_states, wkv7_saved_shape(s.B, s.T, s.H, s.N).numel(), sum);
+  require(!a.saved_states || SavedForm(ex, a.r.dtype, s).is(a.saved_states), "saved states come from take_wkv7_saved");
+  const OpScope watched(ex, "wkv7", least_bytes(a.r, 7, a.saved_states), flops(s, 8));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   ArenaScope scope(*ex.scratch);
   const Tensor scratch = ex.scratch->take(sum, {cpu::n_threads(ex), cpu::wkv7_forward_scratch(s.N)});
   if (ex.dry()) return;
@@ -58,8 +91,11 @@ void run(const Exec& ex, const Wkv7Backward& a) {
   check_state(a.dstate_in, s.B * s.H * s.N * s.N, sum);
   for (const Tensor* more : {&a.dr_more, &a.dk_more, &a.dv_more})
     require(!*more || (more->numel() == a.r.numel() && more->dtype == a.r.dtype), "what is added to a gradient has its size and type");
-  require(a.saved_states.numel() == wkv7_saved_shape(s.B, s.T, s.H, s.N).numel() && a.saved_states.dtype == sum,
-          "backward reads the states that forward saved");
+  require(SavedForm(ex, a.r.dtype, s).is(a.saved_states), "backward reads the states that forward saved");
+  const OpScope watched(ex, "wkv7_backward", least_bytes(a.r, 13, a.saved_states), flops(s, 24));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
   ArenaScope scope(*ex.scratch);
   const Tensor scratch = ex.scratch->take(sum, {cpu::n_threads(ex), cpu::wkv7_backward_scratch(s.N)});
   if (ex.dry()) return;

@@ -2,9 +2,9 @@
 //   d_t = exp(-exp(-0.5) * sigmoid(w_t));   sa_t = S_{t-1} a_t
 //   S_t = S_{t-1} diag(d_t) + sa_t b_t^T + v_t k_t^T;   y_t = S_t r_t
 // r, w, k, v, a, b, y [B,T,H,N] in the model's dtype, w raw; states [B,H,N,N] in the accumulation dtype; any T >= 1, N any multiple of 8 up
-// to 256. state_in null = zero. state_out may be null. saved_states (null when no backward follows) keeps S before every chunk of
-// kWkv7Chunk positions: [B*H, ceil(T/kWkv7Chunk), N, N] flat, accumulation dtype, so that backward recomputes chunks without divisions.
-// On a GPU what is saved has another form: take_wkv7_saved() takes what forward and backward of these sizes agree on.
+// to 256. state_in null = zero. state_out may be null. saved_states (null when no backward follows) comes from
+// take_wkv7_saved() and keeps S before every chunk of some positions, so that backward recomputes chunks without divisions: kWkv7Chunk positions
+// and the accumulation dtype, or on a GPU what its kernels for these sizes agree on.
 // Backward: dstate_out null = zero; dstate_in may be null; gradients of all inputs are set (dw with respect to the raw w);
 // where dr_more, dk_more, dv_more are given (dr's dtype and size; may be dr, dk, dv themselves), they are added to dr, dk, dv before rounding.
 #pragma once
@@ -13,10 +13,8 @@
 namespace rk {
 
 inline constexpr int64_t kWkv7Chunk = 16;
-// Shape of saved_states.
-Shape wkv7_saved_shape(int64_t B, int64_t T, int64_t H, int64_t N);
 
-// Saved states for r, w, ... of shape [B,T,H,N] and this dtype.
+// Room for the saved states of r, w, ... of shape [B,T,H,N] and this dtype.
 Tensor take_wkv7_saved(const Exec& ex, Arena& arena, DType dtype, const Shape& shape);
 
 struct Wkv7Forward {

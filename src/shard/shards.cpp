@@ -24,12 +24,12 @@ std::vector<Group> groups_of(const BucketLayout& bucket, int64_t begin, int64_t 
   for (const Placement& p : bucket.placements) {
     const Overlap o = overlap(p, begin, end);
     if (o.n == 0) continue;
-    const Group g{o.at + o.n - begin, p.param->lr_scale, p.param->decay ? weight_decay : 0};
-    if (!groups.empty() && groups.back().lr_scale == g.lr_scale && groups.back().weight_decay == g.weight_decay) groups.pop_back();
+    const Group g{0, p.param->lr_scale, p.param->decay ? weight_decay : 0};
+    if (!groups.empty() && groups.back().lr_scale == g.lr_scale && groups.back().weight_decay == g.weight_decay) continue;
     if (!groups.empty()) groups.back().end = o.at - begin;
     groups.push_back(g);
   }
-  if (groups.empty()) groups.push_back({0, 0, 0});
+  if (groups.empty()) groups.push_back({0, 0, 0});  // nothing but padding
   groups.back().end = end - begin;
   return groups;
 }

@@ -66,8 +66,7 @@ void settle_machine(RunConfig& c, int world) {
   settle_accelerator(c);
   if (c.accelerator == "cuda") {
     if (c.precision.empty()) c.precision = "bf16";
-    if (world > 1)
-      fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
+    if (world > 1) fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
   } else {
     if (c.precision.empty()) c.precision = "fp32";
     if (c.precision == "fp16" || c.precision == "tf32")

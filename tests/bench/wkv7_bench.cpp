@@ -48,7 +48,7 @@ struct Call {
                .y = tensors.make(dtype, s),
                .state_in = tensors.make(DType::f32, state),
                .state_out = tensors.make(DType::f32, state),
-               .saved_states = tensors.make(DType::f32, wkv7_saved_shape(s[0], s[1], s[2], s[3]))};
+               .saved_states = tensors.make(DType::f32, {s[0] * s[2], (s[1] + kWkv7Chunk - 1) / kWkv7Chunk, s[3], s[3]})};
     backward = {.r = forward.r,
                 .w = forward.w,
                 .k = forward.k,

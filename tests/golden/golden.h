@@ -10,7 +10,8 @@
 
 namespace rk {
 class Comm;
-}
+class Gpu;
+}  // namespace rk
 
 namespace rk::golden {
 
@@ -26,6 +27,7 @@ struct Options {
   bool dtype_given = false;
   int threads = 2;
   Comm* mpi = nullptr;  // under mpirun: the real communicator
+  Gpu* gpu = nullptr;   // --device cuda
 };
 
 // Collects comparisons of one case. A failed one keeps the case going, so that the line shows the worst.
@@ -67,6 +69,7 @@ struct Kind {
   Handler run;
   bool bf16;           // has limits for --dtype bf16
   bool ranks = false;  // has worlds of several ranks: also runs under mpirun -n N, where it picks the world of N
+  bool gpu = false;    // computes on a GPU with --device cuda
 };
 
 // kinds.cpp: the only place that knows all handlers.

@@ -4,15 +4,15 @@ namespace rk::golden {
 
 std::span<const Kind> kinds() {
   static const std::vector<Kind> table{
-      // name, handler, has bf16 limits, has worlds of several ranks
-      {"rwkv7/wkv7_op", run_wkv7_op, true, false},
-      {"rwkv7/loss_variants", run_loss_variants, true, false},
-      {"rwkv7/forward_trained", run_forward_trained, false, false},
-      {"rwkv7/forward_trained_text", run_forward_trained_text, true, false},
-      {"rwkv7/grads_one_step", run_grads_one_step, true, false},
-      {"rwkv7/infctx", run_infctx, true, false},
+      // name, handler, has bf16 limits, has worlds of several ranks, computes on a GPU
+      {"rwkv7/wkv7_op", run_wkv7_op, true, false, true},
+      {"rwkv7/loss_variants", run_loss_variants, true, false, true},
+      {"rwkv7/forward_trained", run_forward_trained, false, false, true},
+      {"rwkv7/forward_trained_text", run_forward_trained_text, true, false, true},
+      {"rwkv7/grads_one_step", run_grads_one_step, true, false, true},
+      {"rwkv7/infctx", run_infctx, true, false, true},
       {"rwkv7/init", run_init, false, false},
-      {"rwkv7/train_20_steps", run_train_20_steps, true, true},
+      {"rwkv7/train_20_steps", run_train_20_steps, true, true, true},
       {"rwkv7/schedule_sampling", run_schedule_sampling, false, false},
       {"data/world_tokenizer", run_world_tokenizer, false, false},
       {"data/binidx/make_data", run_make_data, false, false},

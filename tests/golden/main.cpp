@@ -7,11 +7,13 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/backends.h"
+#include "device/gpu.h"
 #include "golden/golden.h"
 
 namespace rk::golden {
@@ -89,8 +91,8 @@ void print_list(const std::vector<Case>& cases) {
   for (const std::string& name : names) {
     const Kind* kind = find_kind(name);
     const auto n = std::count_if(cases.begin(), cases.end(), [&](const Case& c) { return kind_of(c) == name; });
-    std::printf("%-9s %s%s%s (%d cases here)\n", kind ? "built" : "not built", name.c_str(), kind && kind->bf16 ? ", bf16" : "",
-                kind && kind->ranks ? ", ranks" : "", static_cast<int>(n));
+    std::printf("%-9s %s%s%s%s (%d cases here)\n", kind ? "built" : "not built", name.c_str(), kind && kind->bf16 ? ", bf16" : "",
+                kind && kind->ranks ? ", ranks" : "", kind && kind->gpu ? ", cuda" : "", static_cast<int>(n));
   }
 }
 
@@ -112,6 +114,7 @@ class Runner {
     } else {
       if (options_.dtype == DType::bf16 && !kind->bf16) return;
       if (options_.mpi && options_.mpi->size() > 1 && !kind->ranks) return;
+      if (options_.gpu && !kind->gpu) return;
       compute(*kind, c, check);
     }
     report(c, name, check);
@@ -178,7 +181,7 @@ Request parse(int argc, char** argv) {
   app.add_option("--filter", r.filters, "only cases whose kind or folder contains this text (may be repeated)")->allow_extra_args(false);
   app.add_option("--require", r.required, "a kind, or the beginning of one, that must not be skipped (may be repeated)")
       ->allow_extra_args(false);
-  app.add_option("--device", r.device, "cpu or cuda")->check(CLI::IsMember({"cpu", "cuda"}));
+  app.add_option("--device", r.device, "cpu or cuda; kinds that do not compute are not run on cuda")->check(CLI::IsMember({"cpu", "cuda"}));
   app.add_option("--dtype", r.dtype, "fp32 or bf16; kinds without a bf16 limit are not run in bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}));
   app.add_option("--threads", r.threads, "threads of the operators")->check(CLI::PositiveNumber);
@@ -190,7 +193,6 @@ Request parse(int argc, char** argv) {
     fail(e.what());
   }
   r.dtype_given = app.count("--dtype") > 0;
-  if (r.device == "cuda") fail("--device cuda: this build computes on the CPU only; leave --device out");
   return r;
 }
 
@@ -227,6 +229,8 @@ int run_program(int argc, char** argv) {
   options.dtype_given = request.dtype_given;
   options.threads = request.threads;
   options.mpi = mpi.get();
+  std::optional<Gpu> gpu;
+  if (request.device == "cuda") options.gpu = &gpu.emplace(GpuOptions{});
   const int code = run_all(request, options);
   mpi.reset();
   finalize_mpi();

@@ -93,7 +93,7 @@ class ModelCase {
         {"n_layer", spec.n_layer}, {"n_embd", spec.n_embd}, {"head_size", spec.head_size}, {"vocab_size", spec.vocab_size}};
     for (const auto& [key, size] : sizes) check_.exact(key, case_.json.at(key) == size);
     check_widths(spec);
-    auto runner = std::make_unique<ModelRunner>(family.make(spec), options.threads);
+    auto runner = std::make_unique<ModelRunner>(family.make(spec), options.threads, options.gpu);
     runner->load(path);
     return runner;
   }

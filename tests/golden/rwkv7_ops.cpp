@@ -9,38 +9,32 @@
 #include "kernels/elementwise/op.h"
 #include "kernels/gemm/op.h"
 #include "kernels/wkv7/op.h"
-#include "support/cpu_exec.h"
+#include "support/on_device.h"
 
 namespace rk::golden {
 namespace {
 
 using nlohmann::json;
 
-std::vector<double> doubles_of(const Tensor& t) {
-  std::vector<double> x(static_cast<size_t>(t.numel()));
-  for (size_t i = 0; i < x.size(); ++i) {
-    x[i] = t.dtype == DType::f64   ? t.as<double>()[i]
-           : t.dtype == DType::f32 ? static_cast<double>(t.as<float>()[i])
-                                   : static_cast<double>(t.as<bf16>()[i]);
-  }
-  return x;
-}
-
 // A case's file, the operators' surroundings, and the tensors that live as long as the case.
 class OpCase {
  public:
   OpCase(const Case& c, const Options& options, Check& check)
-      : expected(c.path("expected.h5")), dtype(options.dtype), acc(acc_dtype(options.dtype)), check_(check), cpu_(options.threads) {}
+      : expected(c.path("expected.h5")), dtype(options.dtype), acc(acc_dtype(options.dtype)), check_(check), pool_(options.threads) {
+    const Device device = options.gpu ? Device::cuda : Device::cpu;
+    scratch_ = Arena(Buffer(device, size_t{256} << 20));
+    ex_ = {.device = device, .pool = &pool_, .scratch = &scratch_, .gpu = options.gpu};
+  }
 
   const Hdf5Reader expected;
   const DType dtype, acc;
 
-  const Exec& ex() const { return cpu_.ex(); }
+  const Exec& ex() const { return ex_; }
   Tensor zeros(DType type, Shape shape) {
     Tensor t;
     t.dtype = type;
     t.shape = shape;
-    return buffers_.emplace_back(Device::cpu, t.n_bytes()).tensor(type, shape);
+    return buffers_.emplace_back(ex_.device, t.n_bytes()).tensor(type, shape);
   }
   // A dataset as a tensor of up to four dimensions.
   Tensor load(const std::string& name, DType type) {
@@ -50,9 +44,12 @@ class OpCase {
     Shape shape;
     for (int64_t s : sizes) shape.size[static_cast<size_t>(shape.rank++)] = s;
     const Tensor t = zeros(type, shape);
-    expected.read(name, 0, t.numel(), type, t.data);
+    const Buffer staged(Device::cpu, t.n_bytes());
+    expected.read(name, 0, t.numel(), type, staged.data());
+    copy(ex_, staged.tensor(type, shape), t);
     return t;
   }
+  std::vector<double> values(const Tensor& t) const { return test::get_doubles(ex_, t); }
   std::vector<int64_t> ints(const std::string& name) {
     check_.mark_read(name);
     return expected.read_ints(name);
@@ -60,7 +57,9 @@ class OpCase {
 
  private:
   Check& check_;
-  test::CpuExec cpu_;
+  ThreadPool pool_;
+  Arena scratch_;
+  Exec ex_;
   std::list<Buffer> buffers_;
 };
 
@@ -81,7 +80,8 @@ class WkvGroup {
     const Shape s = r.shape;
     y = like(r);
     state_out = op_.zeros(op_.acc, state_in.shape);
-    const Tensor saved = op_.zeros(op_.acc, wkv7_saved_shape(s[0], s[1], s[2], s[3]));
+    Arena counting(r.device);
+    const Tensor form = take_wkv7_saved(op_.ex(), counting, r.dtype, s), saved = op_.zeros(form.dtype, form.shape);
     run(op_.ex(),
         Wkv7Forward{
             .r = r, .w = w, .k = k, .v = v, .a = a, .b = b, .y = y, .state_in = state_in, .state_out = state_out, .saved_states = saved});
@@ -111,7 +111,7 @@ class WkvGroup {
                                                              {"gv", &dv}, {"ga", &da},        {"gb", &db}, {"gs0", &dstate_in}};
     for (const auto& [output, tensor] : outputs) {
       const std::string dataset = name_ + "/out/" + output;
-      check.dataset(dataset, op_.expected, dataset, doubles_of(*tensor), limits.contains("fro") ? limits : limits.at(output));
+      check.dataset(dataset, op_.expected, dataset, op_.values(*tensor), limits.contains("fro") ? limits : limits.at(output));
     }
   }
 
@@ -164,12 +164,12 @@ class LossCase {
     } else if (variant == "pad") {
       s.targets = op_.load("pad/targets", DType::i32);
       s.counted = 0;
-      for (int64_t i = 0; i < rows_; ++i) s.counted += s.targets.as<int32_t>()[i] >= 0 ? 1 : 0;
+      for (double target : op_.values(s.targets)) s.counted += target >= 0 ? 1 : 0;
     } else if (variant == "qa") {
       s.targets = op_.load("qa/targets", DType::i32);
       s.weights = question_mask();
       s.counted = 0;
-      for (int64_t i = 0; i < rows_; ++i) s.counted += static_cast<double>(s.weights.as<float>()[i]);
+      for (double weight : op_.values(s.weights)) s.counted += weight;
     } else if (variant != "plain") {
       check_.fail("unknown variant " + variant);
     }
@@ -180,16 +180,19 @@ class LossCase {
   Tensor question_mask() {
     const std::vector<int64_t> tokens = op_.ints("qa/tokens"), n_real = op_.ints("qa/min_len"), expected = op_.ints("qa/mask");
     const std::vector<int64_t> user = op_.ints("qa/marker_user"), assistant = op_.ints("qa/marker_assistant");
-    const Tensor mask = op_.zeros(DType::f32, {rows_});
+    std::vector<double> mask;
     const size_t length = tokens.size() / n_real.size();
     bool equal = static_cast<int64_t>(expected.size()) == rows_;
-    float* to = mask.as<float>();
     for (size_t b = 0; b < n_real.size(); ++b) {
-      for (float m : qa_mask(std::span(tokens).subspan(b * length, length), n_real[b], {user, assistant})) *to++ = m;
+      for (float m : qa_mask(std::span(tokens).subspan(b * length, length), n_real[b], {user, assistant}))
+        mask.push_back(static_cast<double>(m));
     }
-    for (int64_t i = 0; equal && i < rows_; ++i) equal = mask.as<float>()[i] == static_cast<float>(expected[static_cast<size_t>(i)]);
+    equal = equal && mask.size() == expected.size();
+    for (size_t i = 0; equal && i < mask.size(); ++i) equal = mask[i] == static_cast<double>(expected[i]);
     check_.exact("qa/mask", equal);
-    return mask;
+    const Tensor result = op_.zeros(DType::f32, {rows_});
+    if (equal) test::put_doubles(op_.ex(), mask, result);
+    return result;
   }
 
   CrossEntropy cross_entropy(const Settings& s, const Tensor& logits, const Tensor& loss_sum) const {
@@ -207,7 +210,7 @@ class LossCase {
     const Settings s = settings(variant);
     const Tensor logits = op_.load("logits", op_.acc).view({rows_, vocab_}), loss_sum = op_.zeros(DType::f64, {1});
     run(op_.ex(), cross_entropy(s, logits, loss_sum));
-    compare_loss(variant + "/loss", *loss_sum.as<double>() / s.counted);
+    compare_loss(variant + "/loss", op_.values(loss_sum).at(0) / s.counted);
     compare_gradient(variant + "/grad_logits", logits);
   }
 
@@ -232,7 +235,7 @@ class LossCase {
         run(op_.ex(), Gemm{.a = dz, .b = weight, .c = dhidden.rows(first, n)});
         run(op_.ex(), Gemm{.a = dz, .b = hidden.rows(first, n), .c = dweight, .trans_a = true, .add = true});
       }
-      compare_loss("head_chunk/loss", *loss_sum.as<double>() / s.counted);
+      compare_loss("head_chunk/loss", op_.values(loss_sum).at(0) / s.counted);
       compare_gradient("head_chunk/grad_hidden", dhidden);
       compare_gradient("head_chunk/grad_weight", dweight);
     }
@@ -254,7 +257,7 @@ class LossCase {
     } else {
       limit["fro"] = limits_.at("grad_fro");
     }
-    check_.dataset(dataset, op_.expected, dataset, doubles_of(stored), limit);
+    check_.dataset(dataset, op_.expected, dataset, op_.values(stored), limit);
   }
 
   const json& json_;

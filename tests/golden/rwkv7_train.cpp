@@ -162,9 +162,11 @@ std::vector<History> TrainCase::train(const RunConfig& config, int world) {
   std::vector<History> ranks(static_cast<size_t>(world));
   const auto body = [&](Comm& comm) {
     StopFlags flags;
-    rk::train(config, comm, {.threads = options_.threads}, ranks[static_cast<size_t>(comm.rank())], flags);
+    rk::train(config, comm, {.threads = options_.threads, .gpu = options_.gpu}, ranks[static_cast<size_t>(comm.rank())], flags);
   };
-  if (options_.mpi) {
+  if (options_.gpu) {
+    body(*make_self_comm(options_.gpu));
+  } else if (options_.mpi) {
     body(*options_.mpi);
   } else {
     run_thread_world(world, body);
@@ -362,6 +364,7 @@ void TrainCase::run() {
     if (m[1] == "accum") v.accumulate = std::stoll(m[2]);
     v.grad_cp = group == "grad_cp";
     if (mpi_world && mpi_world != v.world) continue;
+    if (options_.gpu && v.world > 1) continue;
     const TemporaryFolder folder(options_.mpi);
     const std::string proj_dir = folder.path() + "/run";
     prepare(proj_dir, case_.path(case_.json.at("weights")), "rwkv-init.pth");
@@ -377,7 +380,7 @@ void TrainCase::run() {
     compare_weights(proj_dir);
     if (case_.json.contains("resume")) run_resume(proj_dir);
   }
-  if (!mpi_world && wide()) check_.all_read(expected_, case_.json.value("informative", json::array()));
+  if (!mpi_world && !options_.gpu && wide()) check_.all_read(expected_, case_.json.value("informative", json::array()));
 }
 
 }  // namespace

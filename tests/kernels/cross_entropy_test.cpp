@@ -8,6 +8,7 @@ namespace {
 struct Settings {
   double scale = 0.25, l2_scale = 0;
   bool want_gradient = true;
+  Held logits = Held::sum;
 };
 
 std::vector<double> targets(int64_t R, int64_t V) {
@@ -19,11 +20,10 @@ std::vector<double> targets(int64_t R, int64_t V) {
 
 OpCase loss_case(int64_t R, int64_t V, const Settings& s) {
   OpCase c;
-  c.on_gpu = false;
   if (s.want_gradient) {
-    c.inout("logits", {R, V}, Held::sum, random_values("logits", R * V, 3));
+    c.inout("logits", {R, V}, s.logits, random_values("logits", R * V, 3));
   } else {
-    c.in("logits", {R, V}, Held::sum, random_values("logits", R * V, 3));
+    c.in("logits", {R, V}, s.logits, random_values("logits", R * V, 3));
   }
   c.in("targets", {R}, Held::i32, targets(R, V)).in("weights", {R}, Held::f32);
   c.inout("loss_sum", {1}, Held::f64, {0.75}).out("row_loss", {R}, Held::sum);
@@ -33,6 +33,7 @@ OpCase loss_case(int64_t R, int64_t V, const Settings& s) {
                          .weights = t("weights"),
                          .scale = s.scale,
                          .l2_scale = s.l2_scale,
+                         .loss_scale = t("loss_scale"),
                          .want_gradient = s.want_gradient,
                          .loss_sum = t("loss_sum"),
                          .row_loss = t("row_loss")});
@@ -69,6 +70,16 @@ TEST(CrossEntropy, L2WrapPushesTheLowestMaximum) {
   EXPECT_EQ(a.at("logits")[20], 0);
 }
 
+TEST(CrossEntropy, LossScaleMultipliesBothGradients) {
+  const Settings s{.l2_scale = 0.5};
+  OpCase scaled = loss_case(7, 9, s);
+  scaled.in("loss_scale", {1}, Held::f64, {64});
+  Values once = run_case(loss_case(7, 9, s), DType::f64);
+  const Values more = run_case(scaled, DType::f64);
+  for (double& x : once["logits"]) x *= 64;
+  EXPECT_EQ(more, once);
+}
+
 TEST(CrossEntropy, SumsAreWeighted) {
   const OpCase c = loss_case(12, 9, {.want_gradient = false});
   const Values r = run_case(c, DType::f64);
@@ -93,6 +104,40 @@ TEST(CrossEntropy, OtherTypesAndThreads) {
   expect_same_bits_for_threads(c);
 }
 
+// Rows of every kind on a GPU: held in registers, in shared memory, read again; of whole 16 bytes or not.
+TEST(CrossEntropy, RowsOfAnyLengthOnAGpu) {
+  if (!has_gpu()) GTEST_SKIP() << "no GPU";
+  for (auto [R, V] : {std::pair<int64_t, int64_t>{5, 1}, {3, 4100}, {7, 4096}, {2, 50277}, {3, 65536}, {2, 90000}}) {
+    OpCase c = loss_case(R, V, {.l2_scale = 1e-3});
+    for (size_t i : {size_t{2}, size_t{3}}) c.slot("logits").values[i % c.slot("logits").values.size()] = 11;  // twice the maximum
+    const Values reference = run_case(c, DType::f64);
+    const std::string what = "V = " + std::to_string(V);
+    expect_close(run_twice_on_gpu(c, DType::f32), reference, 1e-5, what);
+    OpCase narrow = loss_case(R, V, {.l2_scale = 1e-3, .logits = Held::model});
+    narrow.slot("logits").values = c.slot("logits").values;
+    expect_close(run_twice_on_gpu(narrow, DType::bf16), reference, 4e-3, what + " in bf16");
+    expect_close(run_twice_on_gpu(narrow, DType::f16), reference, 1e-3, what + " in f16");
+    const OpCase plain = loss_case(R, V, {.want_gradient = false});
+    expect_close(run_twice_on_gpu(plain, DType::f32), run_case(plain, DType::f64), 1e-5, what + " without gradient");
+  }
+}
+
+TEST(CrossEntropy, GpuAgreesOnTiesNanAndLossScale) {
+  if (!has_gpu()) GTEST_SKIP() << "no GPU";
+  OpCase c = loss_case(6, 5, {.l2_scale = 0.5});
+  const std::vector<double> tie{1, 2, 2, 0, 2}, negative{-3, -1, -2, -1, -5}, far{1e4, -1e4, 0, 1, 2};
+  std::copy(tie.begin(), tie.end(), c.slot("logits").values.begin());
+  std::copy(far.begin(), far.end(), c.slot("logits").values.begin() + 5);
+  std::copy(negative.begin(), negative.end(), c.slot("logits").values.begin() + 20);  // row 4: not counted
+  c.in("loss_scale", {1}, Held::f64, {64});
+  expect_close(run_twice_on_gpu(c, DType::f32), run_case(c, DType::f64), 1e-6, "ties");
+  c.slot("logits").values[12] = NAN;
+  const Values r = run_case(c, DType::f32, Device::cuda);
+  EXPECT_TRUE(std::isnan(r.at("row_loss")[2]));
+  EXPECT_TRUE(std::isnan(r.at("loss_sum")[0]));
+  EXPECT_TRUE(std::isfinite(r.at("row_loss")[1]));
+}
+
 TEST(CrossEntropy, LargeLogitsAndNan) {
   OpCase c = loss_case(2, 5, {});
   c.slot("logits").values = {1e4, -1e4, 0, 1, 2, 0, NAN, 0, 1, 2};
@@ -106,6 +151,9 @@ TEST(CrossEntropy, RefusesTargetsOutsideTheVocabulary) {
   OpCase c = loss_case(2, 5, {});
   c.slot("targets").values[0] = 5;
   EXPECT_THROW(run_case(c, DType::f32), Error);
+  if (!has_gpu()) return;
+  const Values r = run_case(c, DType::f32, Device::cuda);
+  EXPECT_TRUE(std::isnan(r.at("row_loss")[0])) << "a GPU cannot throw";
 }
 
 }  // namespace

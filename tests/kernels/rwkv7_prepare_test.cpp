@@ -16,7 +16,6 @@ const std::vector<std::string> kParameters{"w0", "a0", "v0", "k_k", "k_a"};
 
 OpCase forward_case(const Sizes& s) {
   OpCase c;
-  c.on_gpu = false;
   for (const auto& name : kRowInputs) c.in(name, s.x());
   for (const auto& name : kParameters) c.in(name, {s.C()});
   for (const char* name : {"w", "k", "a", "b", "v"}) c.out(name, s.x());
@@ -44,7 +43,6 @@ OpCase forward_case(const Sizes& s) {
 
 OpCase backward_case(const Sizes& s) {
   OpCase c;
-  c.on_gpu = false;
   for (const auto& name : kRowInputs) {
     if (name != "w_lora") c.in(name, s.x());
   }
@@ -148,10 +146,14 @@ TEST(Rwkv7Prepare, ZeroKeysStandOnTheFloorOfTheNorm) {
 }
 
 TEST(Rwkv7Prepare, OtherTypesAndThreads) {
-  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}}) {
+  for (const Sizes& s : {Sizes{65, 1, 64}, {7, 2, 24}, {300, 5, 64}, {3, 2, 256}, {9, 33, 8}}) {
     expect_close_to_double(forward_case(s));
     expect_close_to_double(backward_case(s));
   }
+  expect_close_to_double(first_layer_forward({65, 5, 64}));
+  expect_close_to_double(first_layer_backward({65, 5, 64}));
+  expect_close_to_double(first_layer_forward({7, 2, 16}).without("w").without("w_lora").without("w0"));
+  expect_close_to_double(backward_case({7, 2, 16}).without("dw_lora"));
   expect_same_bits_for_threads(forward_case({300, 2, 64}));
   expect_same_bits_for_threads(backward_case({300, 2, 64}));
 }

@@ -27,8 +27,18 @@ OpCase step_case(const Settings& s, double squares, double loss, std::vector<dou
   return c;
 }
 
+// What the CPU decides; a GPU decides the same but for the last bits of powers.
 Values step(const Settings& s, double squares, double loss, std::vector<double> state) {
-  return run_case(step_case(s, squares, loss, std::move(state)), DType::f32);
+  const OpCase c = step_case(s, squares, loss, std::move(state));
+  const Values r = run_case(c, DType::f32);
+  if (!has_gpu()) return r;
+  const Values on_gpu = run_twice_on_gpu(c, DType::f32);
+  EXPECT_EQ(on_gpu.at("state"), r.at("state"));
+  for (size_t i = 0; i < kStepDecisions; ++i) {
+    const double x = r.at("decision")[i], y = on_gpu.at("decision")[i];
+    EXPECT_TRUE(std::fabs(x - y) <= 1e-13 * std::fabs(x) || (x != x && y != y) || x == y) << i << ": " << x << " and " << y;
+  }
+  return r;
 }
 
 TEST(StepControl, ClipsLongGradients) {

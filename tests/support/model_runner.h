@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "comm/backends.h"
-#include "kernels/elementwise/op.h"
 #include "model/families.h"
 #include "model/load.h"
 #include "params/init.h"
+#include "support/on_device.h"
 #include "train/plan.h"
 #include "train/runner.h"
 
@@ -45,8 +45,13 @@ struct RunOutput {
 
 class ModelRunner {
  public:
-  explicit ModelRunner(std::unique_ptr<Model> model, int threads = 2)
-      : model_(std::move(model)), pool_(threads), comm_(make_self_comm()), shards_(*comm_, layout(), model_->dtype, Sharding{}, true) {}
+  // gpu: null for the CPU.
+  explicit ModelRunner(std::unique_ptr<Model> model, int threads = 2, Gpu* gpu = nullptr)
+      : model_(std::move(model)),
+        pool_(threads),
+        gpu_(gpu),
+        comm_(make_self_comm(gpu)),
+        shards_(plain(), *comm_, layout(), {.dtype = model_->dtype}) {}
 
   Model& model() { return *model_; }
   Shards& shards() { return shards_; }
@@ -82,13 +87,16 @@ class ModelRunner {
   // Owner of the tensors of one run.
   class Pool {
    public:
+    explicit Pool(const Exec& ex) : ex_(ex) {}
+    const Exec& ex() const { return ex_; }
     Tensor take(DType dtype, Shape shape) {
       const Tensor t = shaped(dtype, shape);
-      buffers_.emplace_back(Device::cpu, t.n_bytes());
+      buffers_.emplace_back(ex_.device, t.n_bytes());
       return buffers_.back().tensor(dtype, shape);
     }
 
    private:
+    Exec ex_;
     std::vector<Buffer> buffers_;
   };
 
@@ -100,27 +108,17 @@ class ModelRunner {
   int n_units() const { return static_cast<int>(model_->units.size()); }
   static std::vector<int64_t> lengths(const RunInput& in) { return in.segments.empty() ? std::vector<int64_t>{in.T} : in.segments; }
   static int n_segments(const RunInput& in) { return static_cast<int>(lengths(in).size()); }
-  Exec plain() { return {.pool = &pool_}; }
-
-  void copy(std::span<const double> from, Tensor to) {
-    Tensor source = shaped(DType::f64, {static_cast<int64_t>(from.size())});
-    source.data = const_cast<double*>(from.data());
-    rk::run(plain(), Cast{.x = source, .y = to.view({to.numel()})});
-  }
-  std::vector<double> copy(const Tensor& from) {
-    std::vector<double> to(static_cast<size_t>(from.numel()));
-    Tensor target = shaped(DType::f64, {from.numel()});
-    target.data = to.data();
-    rk::run(plain(), Cast{.x = from.view({from.numel()}), .y = target});
-    return to;
-  }
+  Device device() const { return gpu_ ? Device::cuda : Device::cpu; }
+  Exec plain() { return {.device = device(), .pool = &pool_, .gpu = gpu_}; }
 
   // Tokens [t, t + T) of all rows of a [B,T] vector.
   template <class V>
   static Tensor part(Pool& pool, const std::vector<V>& all, const RunInput& in, int64_t t, int64_t T) {
     if (all.empty()) return {};
     const Tensor piece = pool.take(dtype_of<V>, {in.B, T});
-    for (int64_t b = 0; b < in.B; ++b) std::copy_n(all.begin() + b * in.T + t, T, piece.as<V>() + b * T);
+    std::vector<V> rows;
+    for (int64_t b = 0; b < in.B; ++b) rows.insert(rows.end(), all.begin() + b * in.T + t, all.begin() + b * in.T + t + T);
+    copy(pool.ex(), {rows.data(), piece.shape, piece.dtype, Device::cpu}, piece);
     return piece;
   }
 
@@ -165,14 +163,15 @@ class ModelRunner {
     std::vector<Tensor> all;
     each_state(B, [&](const std::string& name, const StateSpec& spec) {
       all.push_back(pool.take(wide ? acc_dtype(model_->dtype) : spec.dtype, spec.shape));
-      if (const auto it = values.find(name); it != values.end()) copy(it->second, all.back());
+      if (const auto it = values.find(name); it != values.end()) put_doubles(plain(), it->second, all.back());
     });
     return all;
   }
   Values values_of(int64_t B, const std::vector<Tensor>& states) {
     Values values;
     size_t i = 0;
-    if (!states.empty()) each_state(B, [&](const std::string& name, const StateSpec&) { values[name] = copy(states[i++]); });
+    if (!states.empty())
+      each_state(B, [&](const std::string& name, const StateSpec&) { values[name] = get_doubles(plain(), states[i++]); });
     return values;
   }
   void each_state(int64_t B, const std::function<void(const std::string&, const StateSpec&)>& visit) {
@@ -181,7 +180,7 @@ class ModelRunner {
   }
 
   RunOutput run(const RunInput& in, const Plan& plan, bool trains) {
-    Pool pool;
+    Pool pool(plain());
     const Tensor loss_sum = pool.take(DType::f64, {1});
     const std::vector<std::vector<Segment>> micro{segments(pool, in, loss_sum)}, dry_micro{shapes_of(micro[0])};
     std::vector<Tensor> initial, dfinal, dinitial, final = states(pool, in.B, false, {});
@@ -197,14 +196,19 @@ class ModelRunner {
 
     RunOutput out;
     {
-      Arena kept, scratch;
+      Arena kept(device()), scratch(device());
       io.micro = dry_micro;
-      Runner(*model_, nullptr).run({.pool = &pool_, .kept = &kept, .scratch = &scratch}, plan, io);
+      Exec dry = plain();
+      dry.kept = &kept;
+      dry.scratch = &scratch;
+      Runner(*model_, nullptr).run(dry, plan, io);
       out.kept_capacity = kept.peak();
       out.scratch_capacity = scratch.peak();
     }
-    Arena kept(Buffer(Device::cpu, out.kept_capacity)), scratch(Buffer(Device::cpu, out.scratch_capacity));
-    const Exec ex{.pool = &pool_, .kept = &kept, .scratch = &scratch};
+    Arena kept(Buffer(device(), out.kept_capacity)), scratch(Buffer(device(), out.scratch_capacity));
+    Exec ex = plain();
+    ex.kept = &kept;
+    ex.scratch = &scratch;
     io.micro = micro;
     if (trains) shards_.start_step(ex);
     Runner(*model_, &shards_).run(ex, plan, io);
@@ -213,11 +217,11 @@ class ModelRunner {
     out.scratch_peak = scratch.peak();
     out.rewound = kept.mark() == 0 && scratch.mark() == 0;
 
-    out.loss = loss_sum.as<double>()[0] / counted(in);
+    out.loss = get_doubles(ex, loss_sum)[0] / counted(in);
     gather(in, micro[0], out);
     out.final_state = values_of(in.B, final);
     out.dinitial_state = values_of(in.B, dinitial);
-    if (trains) shards_.for_each_owned_grad([&](const Param& p, int64_t, Tensor dw) { out.grads[p.name] = copy(dw); });
+    if (trains) shards_.for_each_owned_grad([&](const Param& p, int64_t, Tensor dw) { out.grads[p.name] = get_doubles(ex, dw); });
     return out;
   }
 
@@ -228,8 +232,8 @@ class ModelRunner {
     if (!in.targets.empty()) out.row_loss.resize(static_cast<size_t>(in.B * in.T));
     int64_t t = 0;
     for (const Segment& s : segments) {
-      const std::vector<double> logits = copy(s.logits);
-      const std::vector<double> row_loss = s.row_loss ? copy(s.row_loss) : std::vector<double>{};
+      const std::vector<double> logits = get_doubles(plain(), s.logits);
+      const std::vector<double> row_loss = s.row_loss ? get_doubles(plain(), s.row_loss) : std::vector<double>{};
       for (int64_t b = 0; b < in.B; ++b) {
         std::copy_n(logits.begin() + b * s.T * V, s.T * V, out.logits.begin() + (b * in.T + t) * V);
         if (!row_loss.empty()) std::copy_n(row_loss.begin() + b * s.T, s.T, out.row_loss.begin() + b * in.T + t);
@@ -240,6 +244,7 @@ class ModelRunner {
 
   std::unique_ptr<Model> model_;
   ThreadPool pool_;
+  Gpu* gpu_;
   std::unique_ptr<Comm> comm_;
   Shards shards_;
 };

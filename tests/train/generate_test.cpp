@@ -86,7 +86,7 @@ TEST(Generator, SegmentsOfAPromptDoNotMatter) {
   const std::string path = make_model();
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 600; ++i) tokens.push_back((i * i + 7) % 50);
-  Generator at_once(path, DType::f64, 2), one_by_one(path, DType::f64, 1);
+  Generator at_once(path, DType::f64, {.threads = 2}), one_by_one(path, DType::f64, {.threads = 1});
   const auto a = at_once.feed(tokens);
   std::span<const double> b;
   for (const int32_t& token : tokens) b = one_by_one.feed({&token, 1});
@@ -103,7 +103,7 @@ TEST(Generator, SegmentsOfAPromptDoNotMatter) {
 
 TEST(Generator, RefusesTokensThatTheModelDoesNotHave) {
   const std::string path = make_model();
-  Generator model(path, DType::f32, 1);
+  Generator model(path, DType::f32, {.threads = 1});
   for (const int32_t token : {-1, 50}) EXPECT_THROW(model.feed({&token, 1}), Error);
   std::remove(path.c_str());
 }

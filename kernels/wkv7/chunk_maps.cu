@@ -1,0 +1,263 @@
+#include "kernels/wkv7/chunk_maps.h"
+
+#include "kernels/wkv7/inverse.cuh"
+
+namespace rk::cuda::wkv7 {
+namespace {
+
+template <class T>
+struct Pointers {
+  const T *r, *w, *k, *v, *a, *b;
+};
+
+enum Input { kR, kK, kA, kB, kV, kInputs };
+
+struct MapsShared {
+  __half R[kStrip], A[kStrip], K[kStrip], B[kStrip], V[kStrip];
+  __half X[kStrip], W[kStrip], U[kStrip];  // AK V, Z A, Z AK V
+  Exchange<kInputs> exchange;
+  InverseShared inverse;
+  float into[kHead], out_of[kHead];  // e^M, e^(L_end - M)
+  float z_scale[2];
+  uint32_t largest_e[kWarps];
+};
+
+using Tile = Swizzled<kHead>;
+
+// d += (a[0] of the first 16 tokens' rows of the tile, a[1] of the others'); rows of both halves carry scales, d is in that of `half`.
+template <int NT>
+__device__ __forceinline__ void multiply_halves(float (&d)[NT][4], const uint32_t (&low)[4], const uint32_t (&high)[4], const __half* tile,
+                                                bool both, float low_to_high) {
+  multiply<Tile>(d, low, tile, 0, 0);
+  if (both) {
+    scale_acc(d, low_to_high);
+    multiply<Tile>(d, high, tile, 16, 0);
+  }
+}
+
+// Slab of 16 rows into memory with its own scale.
+__device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, const float (&d)[8][4]) {
+  const float s = power_scale(warp_largest(largest_of(d)), kStoreAim);
+  store_acc<Blocked>(tile, row, 0, d, 1.0f / s);
+  if (lane_index() == 0) *scale = s;
+}
+
+// Moves, per chunk, 6 (OUTPUTS) or 4 strips of 4 KiB in and E 8, Q 4 and with OUTPUTS D 8, Y0 4 KiB out.
+template <class T, bool OUTPUTS>
+__global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
+  __shared__ MapsShared sh;
+  const int64_t index = blockIdx.x;
+  const ChunkRows rows = chunk_rows(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
+  float scale_r, scale_k = 1, scale_a, scale_b, scale_v = 1;
+  {
+    Own<T> w, r, k, a, b, v;
+    w.load(in.w, rows);
+    r.load(in.r, rows);
+    a.load(in.a, rows);
+    b.load(in.b, rows);
+    if constexpr (OUTPUTS) {
+      k.load(in.k, rows);
+      v.load(in.v, rows);
+    }
+    ChunkDecay decay;
+    decay.start(w, rows, sh.exchange);
+    publish_largest(sh.exchange, kR, r.largest());
+    publish_largest(sh.exchange, kA, a.largest());
+    publish_largest(sh.exchange, kB, b.largest());
+    if constexpr (OUTPUTS) {
+      publish_largest(sh.exchange, kK, k.largest());
+      publish_largest(sh.exchange, kV, v.largest());
+    }
+    __syncthreads();
+    decay.finish(sh.exchange);
+    scale_r = power_scale(block_largest(sh.exchange, kR), kAimR);
+    scale_a = power_scale(block_largest(sh.exchange, kA), kAimA);
+    scale_b = power_scale(block_largest(sh.exchange, kB), kAimB);
+    if constexpr (OUTPUTS) {
+      scale_k = power_scale(block_largest(sh.exchange, kK), kAimK);
+      scale_v = power_scale(block_largest(sh.exchange, kV), kAimV);
+    }
+    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay, {1 / scale_r, 1 / scale_k, 1 / scale_a, 1 / scale_b}, r, k, a, b);
+    if constexpr (OUTPUTS) {
+      const float inverse = 1 / scale_v;
+#pragma unroll
+      for (int u = 0; u < 2; ++u) write_own(sh.V, u, [&](int i) { return v.at(u, i) * inverse; });
+    }
+    if (threadIdx.x < kHead) {
+      const int j = static_cast<int>(threadIdx.x);
+      float middle = 0, end = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        if (w == kWarps / 2) middle = end;
+        end += sh.exchange.log_decay[w][j];
+      }
+      sh.into[j] = fast_exp2(middle);
+      sh.out_of[j] = fast_exp2(end - middle);
+      maps.decay[index * kHead + j] = fast_exp2(end);
+    }
+  }
+  __syncthreads();
+
+  // Two warps take R, two A, each a half of the tokens; which, changes from block to block, as the later half has twice the work.
+  const int role = (warp_index() + static_cast<int>(index)) % kWarps, half = role % 2;
+  const bool with_a = role >= 2;
+  uint32_t by_b[2][4];      // RB or AB as A operands
+  float with_v[8][4] = {};  // RK V or AK V
+  Inverse inverse;
+  {
+    float xk[2][2][4] = {}, xb[2][2][4] = {};
+    const __half* left = with_a ? sh.A : sh.R;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      uint32_t a[4];
+      a_of<Tile>(a, left, half * 16, k * 16);
+#pragma unroll
+      for (int block = 0; block < 2; ++block) {
+        if (block > half) continue;
+        multiply_transpose<Tile>(xb[block], a, sh.B, block * 16, k * 16);
+        if constexpr (OUTPUTS) multiply_transpose<Tile>(xk[block], a, sh.K, block * 16, k * 16);
+      }
+    }
+#pragma unroll
+    for (int block = 0; block < 2; ++block) {
+      if (block == half) {
+        mask_triangle(xb[block], !with_a);
+        mask_triangle(xk[block], !with_a);
+      }
+      a_of_acc(by_b[block], xb[block][0], xb[block][1]);
+      if (OUTPUTS && block <= half) {
+        uint32_t by_k[4];
+        a_of_acc(by_k, xk[block][0], xk[block][1]);
+        multiply<Tile>(with_v, by_k, sh.V, block * 16, 0);
+      }
+    }
+    if (with_a) {
+      if constexpr (OUTPUTS) store_acc<Tile>(sh.X, half * 16, 0, with_v);
+#pragma unroll
+      for (int block = 0; block < 2; ++block) scale_acc(xb[block], scale_a * scale_b);
+      if (half == 0) {
+        inverse.start_low(sh.inverse, xb[0]);
+      } else {
+        inverse.start_high(sh.inverse, xb[0], xb[1]);
+      }
+    }
+  }
+  __syncthreads();
+  if (with_a) {
+    uint32_t below[4], own[4];
+    const float z = inverse.finish(sh.inverse, half == 1, below, own);
+    if (lane_index() == 0) sh.z_scale[half] = z;
+    float d[8][4] = {};
+    if (half == 1) multiply<Tile>(d, below, sh.A, 0, 0);
+    multiply<Tile>(d, own, sh.A, half * 16, 0);
+    store_acc<Tile>(sh.W, half * 16, 0, d);
+    if constexpr (OUTPUTS) {
+      float u[8][4] = {};
+      if (half == 1) multiply<Tile>(u, below, sh.X, 0, 0);
+      multiply<Tile>(u, own, sh.X, half * 16, 0);
+      store_acc<Tile>(sh.U, half * 16, 0, u);
+    }
+  }
+  __syncthreads();
+  const float low_to_high = sh.z_scale[0] / sh.z_scale[1];
+  if (!with_a) {
+    const float factor = scale_a * scale_b * sh.z_scale[half];
+    float d[8][4] = {};
+    multiply_halves(d, by_b[0], by_b[1], sh.W, half == 1, low_to_high);
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int j = acc_column(n, e);
+        const float r = to_float(sh.R[Tile::at(half * 16 + acc_row(e), j)]);
+        d[n][e] = (r + factor * d[n][e]) * scale_r * sh.into[j];
+      }
+    }
+    write_slab(maps.q + index * kStrip, maps.scale + index * kScales + kScaleQ + half, half * 16, d);
+    if constexpr (OUTPUTS) {
+      float u[8][4] = {};
+      multiply_halves(u, by_b[0], by_b[1], sh.U, half == 1, low_to_high);
+#pragma unroll
+      for (int n = 0; n < 8; ++n) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) u[n][e] = (with_v[n][e] + factor * u[n][e]) * (scale_r * scale_k * scale_v);
+      }
+      write_slab(maps.y0 + index * kStrip, maps.scale + index * kScales + kScaleY0 + half, half * 16, u);
+    }
+  }
+  const int slab = warp_index();  // 16 rows of D and E each
+  const float factor = scale_a * scale_b * sh.z_scale[1];
+  if constexpr (OUTPUTS) {
+    float d[8][4] = {}, u[8][4] = {};
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      uint32_t a[4];
+      a_of_transpose<Tile>(a, sh.V, h * 16, slab * 16);
+      multiply<Tile>(d, a, sh.K, h * 16, 0);
+    }
+    uint32_t low[4], high[4];
+    a_of_transpose<Tile>(low, sh.U, 0, slab * 16);
+    a_of_transpose<Tile>(high, sh.U, 16, slab * 16);
+    multiply_halves(u, low, high, sh.B, true, low_to_high);
+#pragma unroll
+    for (int n = 0; n < 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) d[n][e] = (d[n][e] + factor * u[n][e]) * (scale_v * scale_k) * sh.out_of[acc_column(n, e)];
+    }
+    write_slab(maps.d + index * kSquare, maps.scale + index * kScales + kScaleD + slab, slab * 16, d);
+  }
+  float d[8][4] = {};
+  uint32_t low[4], high[4];
+  a_of_transpose<Tile>(low, sh.W, 0, slab * 16);
+  a_of_transpose<Tile>(high, sh.W, 16, slab * 16);
+  multiply_halves(d, low, high, sh.B, true, low_to_high);
+#pragma unroll
+  for (int n = 0; n < 8; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) d[n][e] *= factor * sh.into[slab * 16 + acc_row(e)] * sh.out_of[acc_column(n, e)];
+  }
+  const uint32_t own = warp_largest(largest_of(d));
+  if (lane_index() == 0) sh.largest_e[slab] = own;
+  __syncthreads();
+  uint32_t largest = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) largest = larger(largest, sh.largest_e[w]);
+  const float s = power_scale(largest, kStoreAim);
+  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, 1.0f / s);
+  if (threadIdx.x == 0) maps.scale[index * kScales + kScaleE] = s;
+}
+
+template <class T>
+void make_maps_of(const Exec& ex, const ChunkInputs& in, const Maps& maps) {
+  const Launch l{.grid = dim3(static_cast<unsigned>(count_chunks(in.r.shape))), .block = dim3(kThreads)};
+  const Pointers<T> p{in.r.as<T>(), in.w.as<T>(), maybe<T>(in.k), maybe<T>(in.v), in.a.as<T>(), in.b.as<T>()};
+  if (maps.y0) {
+    launch(ex, chunk_maps<T, true>, l, p, sequences(in.r.shape), maps);
+  } else {
+    launch(ex, chunk_maps<T, false>, l, p, sequences(in.r.shape), maps);
+  }
+}
+
+}  // namespace
+
+Maps take_maps(Arena& arena, int64_t chunks, bool outputs) {
+  Maps m{};
+  const auto halves = [&](int64_t n) { return static_cast<__half*>(arena.take(DType::f16, {chunks, n}).data); };
+  const auto floats = [&](int64_t n) { return static_cast<float*>(arena.take(DType::f32, {chunks, n}).data); };
+  m.e = halves(kSquare);
+  m.q = halves(kStrip);
+  if (outputs) {
+    m.d = halves(kSquare);
+    m.y0 = halves(kStrip);
+  }
+  m.decay = floats(kHead);
+  m.scale = floats(kScales);
+  return m;
+}
+
+void make_maps(const Exec& ex, const ChunkInputs& in, const Maps& maps) {
+  if (in.r.dtype == DType::f16) return make_maps_of<__half>(ex, in, maps);
+  make_maps_of<__nv_bfloat16>(ex, in, maps);
+}
+
+}  // namespace rk::cuda::wkv7

@@ -1,0 +1,255 @@
+// Tokens a second of training steps of an RWKV-7 model on random tokens, as `rookery train` runs them but for data and files.
+//   step_bench --n_layer 12 --n_embd 768 --ctx_len 4096 --micro_bsz 16 --precision bf16 --device cuda --table
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "base/rng.h"
+#include "bench/op_table.h"
+#include "comm/backends.h"
+#include "kernels/step_control/op.h"
+#include "train/build.h"
+#include "train/memory_plan.h"
+#include "train/runner.h"
+#include "train/step_numbers.h"
+
+namespace rk {
+namespace {
+
+constexpr double kPeak = 989e12;  // dense bf16 FLOP/s of an H100 or H200
+
+struct Options {
+  RunConfig run;
+  std::string device = "cuda";
+  int steps = 10, warmup = 3;
+  bool table = false;
+};
+
+class RandomTokens : public BatchSource {
+ public:
+  explicit RandomTokens(int64_t vocab) : vocab_(static_cast<double>(vocab)) {}
+  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
+    const Random random(3, static_cast<uint64_t>(number));
+    const auto token = [&](size_t i) { return static_cast<int32_t>(random.uniform(i) * vocab_); };
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      tokens[i] = token(i);
+      targets[i] = token(i + 1);
+      weights[i] = 1;
+    }
+    return 0;
+  }
+  int64_t n_samples_per_pass() const override { return int64_t{1} << 30; }
+
+ private:
+  double vocab_;
+};
+
+// Parameters that matrix products use, each twice forward and four times backward for every token.
+double multiplied(const Model& model) {
+  double n = 0;
+  for (const Param& p : model.params.all()) {
+    if (p.shape.rank == 2 && p.name != "emb.weight" && p.used) n += static_cast<double>(p.numel());
+  }
+  return n;
+}
+
+class StepBench {
+ public:
+  explicit StepBench(const Options& o) : options_(o), config_(o.run), pool_(static_cast<int>(std::thread::hardware_concurrency())) {
+    if (o.device == "cuda") gpu_.emplace(GpuOptions{});
+    if (gpu_) gpu_memory_ = {gpu_->total_bytes(), gpu_->free_bytes()};
+    comm_ = make_self_comm(gpu_ ? &*gpu_ : nullptr);
+    model_ = build_model(config_, {}, nullptr);
+    source_ = std::make_unique<RandomTokens>(model_->n_vocab);
+    allocate();
+    load_fresh(exec(), *model_, *shards_, config_);
+    numbers_->set_state(exec(), 0, model_->dtype == DType::f16 ? 65536 : 1, 0);
+    runner_.emplace(*model_, &*shards_);
+  }
+
+  void run() {
+    std::vector<double> seconds;
+    auto last = std::chrono::steady_clock::now();
+    for (int i = 0; i < options_.warmup + options_.steps; ++i) {
+      queue_step();
+      if (i == 0) continue;  // one step ahead of the GPU, as in training
+      collect();
+      const auto now = std::chrono::steady_clock::now();
+      if (i > options_.warmup) seconds.push_back(std::chrono::duration<double>(now - last).count());
+      last = now;
+    }
+    collect();
+    synchronize(exec());
+    std::sort(seconds.begin(), seconds.end());
+    report(seconds);
+    if (options_.table) print_table();
+  }
+
+ private:
+  Device device() const { return gpu_ ? Device::cuda : Device::cpu; }
+  Exec exec() {
+    return {.device = device(),
+            .pool = &pool_,
+            .kept = &kept_,
+            .scratch = &scratch_,
+            .gpu = gpu_ ? &*gpu_ : nullptr,
+            .tf32 = config_.precision == "tf32",
+            .watch = watch_};
+  }
+
+  void allocate() {
+    shape_ = {.micro = 1, .B = config_.micro_bsz, .T = config_.ctx_len, .segment = config_.ctx_len};
+    plan_ = plan_step({.n_units = static_cast<int>(model_->units.size()), .grad_cp = config_.grad_cp});
+    const FlatLayout layout = flat_layout(*model_, 1);
+    const ShardsOptions options{.dtype = model_->dtype, .weight_decay = 0.1};
+    memory_.shards = Shards::predict(layout, 1, options);
+    measure(exec(), *model_, {plan_, shape_, false, model_->dtype == DType::f16}, memory_);
+    Arena sums(device());
+    Exec dry = exec();
+    dry.scratch = &sums;
+    Shards::measure(dry, layout, options);
+    memory_.scratch = std::max(memory_.scratch, sums.peak());
+    memory_.batches = Batcher::n_bytes(shape_);
+    if (gpu_) {
+      std::printf("%s\n", memory_table(memory_, 1, 0, gpu_memory_).c_str());
+      require_room(memory_, gpu_memory_);
+    } else {
+      std::printf("%s\n", memory_table(memory_, 1, 0).c_str());
+    }
+    shards_.emplace(exec(), *comm_, layout, options);
+    batcher_.emplace(shape_, device());
+    kept_ = Arena(Buffer(device(), memory_.kept));
+    scratch_ = Arena(Buffer(device(), memory_.scratch));
+    numbers_.emplace(device());
+  }
+
+  // The trainer's step.
+  void queue_step() {
+    const Exec ex = exec();
+    ++step_;
+    batcher_->fill(ex, *source_, [&](int64_t, int64_t j) { return step_ * shape_.B + j; });
+    const double targets = batcher_->n_targets();
+    batcher_->scale({.scale = 1 / targets,
+                     .l2_scale = config_.l2wrap / targets,
+                     .loss_scale = model_->dtype == DType::f16 ? numbers_->loss_scale() : Tensor{},
+                     .loss_sum = numbers_->loss()});
+    numbers_->start_step(ex);
+    shards_->start_step(ex);
+    StepIo io;
+    io.micro = batcher_->micro();
+    runner_->run(ex, plan_, io);
+    shards_->finish_grads(ex);
+    shards_->add_grad_squares(ex, numbers_->squares());
+    numbers_->keep_rank_loss(ex);
+    rk::run(ex, StepControl{.squares = numbers_->squares(),
+                            .loss = numbers_->loss(),
+                            .state = numbers_->state(),
+                            .decision = numbers_->decision(),
+                            .grad_clip = config_.grad_clip,
+                            .beta1 = config_.beta1,
+                            .beta2 = config_.beta2,
+                            .growth_interval = model_->dtype == DType::f16 ? 2000 : 0});
+    shards_->update(
+        ex,
+        {.lr = config_.lr_init, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
+    numbers_->queue_copy(ex);
+  }
+
+  void collect() {
+    const StepValues v = numbers_->collect();
+    last_loss_ = v.loss / static_cast<double>(shape_.B * shape_.T);
+    if (!v.applied) std::printf("a step was not finite: loss %g, norm %g\n", v.loss, v.norm);
+  }
+
+  void report(const std::vector<double>& seconds) {
+    const double median = seconds[seconds.size() / 2], rows = static_cast<double>(shape_.B * shape_.T), tokens = rows / median;
+    const auto n = static_cast<double>(model_->params.numel());
+    std::printf("L%ld-D%ld, %.4f G parameters, ctx %ld x %ld, %s on %s: loss %.4f after %ld steps\n", long(model_->n_layer),
+                long(model_->n_embd), n * 1e-9, long(shape_.T), long(shape_.B), config_.precision.c_str(),
+                gpu_ ? gpu_->name().c_str() : "the CPU", last_loss_, long(step_));
+    std::printf(
+        "step %.2f ms (fastest %.2f, slowest %.2f), %.0f tokens/s; of %.0f TFLOP/s: %.1f %% by 6 FLOP a parameter, %.1f %% by products "
+        "alone\n",
+        median * 1e3, seconds.front() * 1e3, seconds.back() * 1e3, tokens, kPeak * 1e-12, 600 * n * tokens / kPeak,
+        600 * multiplied(*model_) * tokens / kPeak);
+    if (gpu_)
+      std::printf("memory: predicted %s, in use by the driver %s, of which before the run %s\n", mebibytes(memory_.total()).c_str(),
+                  mebibytes(gpu_->total_bytes() - gpu_->free_bytes()).c_str(), mebibytes(gpu_memory_.used()).c_str());
+    else
+      std::printf("memory: predicted %s\n", mebibytes(memory_.total()).c_str());
+  }
+
+  void print_table() {
+    bench::OpTable table(gpu_ ? &*gpu_ : nullptr);
+    constexpr int n = 3;
+    watch_ = &table;
+    queue_step();  // makes the table's events
+    collect();
+    synchronize(exec());
+    table.start();
+    for (int i = 0; i < n; ++i) {
+      queue_step();
+      if (i > 0) collect();
+    }
+    collect();
+    synchronize(exec());
+    watch_ = nullptr;
+    table.print(n);
+  }
+
+  const Options& options_;
+  const RunConfig& config_;
+  ThreadPool pool_;
+  std::optional<Gpu> gpu_;
+  GpuMemory gpu_memory_{};
+  std::unique_ptr<Comm> comm_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<BatchSource> source_;
+  BatchShape shape_;
+  Plan plan_;
+  MemoryPlan memory_;
+  std::optional<Shards> shards_;
+  std::optional<Batcher> batcher_;
+  std::optional<StepNumbers> numbers_;
+  Arena kept_, scratch_;
+  std::optional<Runner> runner_;
+  OpWatch* watch_ = nullptr;
+  int64_t step_ = 0;
+  double last_loss_ = 0;
+};
+
+}  // namespace
+}  // namespace rk
+
+int main(int n, char** arguments) {
+  rk::Options o;
+  rk::RunConfig& c = o.run;
+  c.n_layer = 12, c.n_embd = 768, c.vocab_size = 65536, c.ctx_len = 4096, c.micro_bsz = 16;
+  c.precision = "bf16";
+  c.init = "normal";
+  CLI::App app("times training steps");
+  app.add_option("--n_layer", c.n_layer);
+  app.add_option("--n_embd", c.n_embd);
+  app.add_option("--ctx_len", c.ctx_len);
+  app.add_option("--micro_bsz", c.micro_bsz);
+  app.add_option("--vocab_size", c.vocab_size);
+  app.add_option("--grad_cp", c.grad_cp);
+  app.add_option("--head_chunk", c.head_chunk);
+  app.add_option("--precision", c.precision)->check(CLI::IsMember({"bf16", "fp16", "fp32", "tf32", "fp64"}));
+  app.add_option("--device", o.device)->check(CLI::IsMember({"cuda", "cpu"}));
+  app.add_option("--steps", o.steps)->check(CLI::PositiveNumber);
+  app.add_option("--warmup", o.warmup)->check(CLI::PositiveNumber);
+  app.add_flag("--table", o.table, "time of every operator");
+  CLI11_PARSE(app, n, arguments);
+  try {
+    rk::StepBench(o).run();
+  } catch (const rk::Error& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    return static_cast<int>(e.code());
+  }
+  return 0;
+}
