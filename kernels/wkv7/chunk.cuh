@@ -1,6 +1,7 @@
 // Building blocks of the chunked WKV-7 phases: one block of 128 threads works on one chunk of 32 tokens of one head.
 // Thread n owns tokens 2 (n / 8), + 1 and channels 8 (n % 8) ... + 7 while operands are prepared; then warps own slabs of 16 rows.
 #pragma once
+#include "kernels/common/fast_math.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
@@ -57,9 +58,13 @@ __device__ __forceinline__ uint32_t larger(uint32_t a, uint32_t b) { return a > 
 // Over the warp's groups of WIDTH neighbours.
 template <int WIDTH = 32>
 __device__ __forceinline__ uint32_t warp_largest(uint32_t x) {
+  if constexpr (WIDTH == 32) {
+    return __reduce_max_sync(kWholeWarp, x);
+  } else {
 #pragma unroll
-  for (int step = WIDTH / 2; step > 0; step /= 2) x = larger(x, __shfl_xor_sync(kWholeWarp, x, step));
-  return x;
+    for (int step = WIDTH / 2; step > 0; step /= 2) x = larger(x, __shfl_xor_sync(kWholeWarp, x, step));
+    return x;
+  }
 }
 // The power of two that brings a tile's largest magnitude into [2^aim, 2^(aim+1)): 1 for an empty tile, NaN for one that is not finite.
 __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
@@ -268,6 +273,9 @@ __device__ __forceinline__ uint32_t block_largest(const Exchange<INPUTS>& x, int
 // |copies| < 2^15, |A-matrices| <= 256, |A-matrix * V| <= 2^10, |Z * that| <= 2^15.
 inline constexpr int kAimR = 0, kAimK = 0, kAimB = 0, kAimA = -2, kAimV = -3, kAimDy = -3;
 
+// NaN of NaN.
+__device__ __forceinline__ float fast_sigmoid(float x) { return fast_reciprocal(1.0f + fast_exp2(-1.44269504f * x)); }
+
 // log2 of the decay from the chunk's start, L, at this thread's tokens: L[0] before the first, L[1] after it, L[2] after the second.
 struct ChunkDecay {
   float L[3][8];
@@ -280,8 +288,8 @@ struct ChunkDecay {
     const bool here[2] = {own_token() < c.n_tokens, own_token() + 1 < c.n_tokens};
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const float first = here[0] ? -log2_e_lambda * __fdividef(1.0f, 1.0f + __expf(-w.at(0, i))) : 0.0f;
-      const float second = here[1] ? -log2_e_lambda * __fdividef(1.0f, 1.0f + __expf(-w.at(1, i))) : 0.0f;
+      const float first = here[0] ? -log2_e_lambda * fast_sigmoid(w.at(0, i)) : 0.0f;
+      const float second = here[1] ? -log2_e_lambda * fast_sigmoid(w.at(1, i)) : 0.0f;
       const float both = first + second;
       float sum = both;
 #pragma unroll
@@ -326,7 +334,7 @@ __device__ __forceinline__ void write_own(__half* tile, int u, const F& x) {
 // Operands of a chunk in fp16, tiles Swizzled<64> of 32 rows; numbers times their input's scale are
 //   R = r e^(L - M)   A = a e^(L- - M)   K = k e^(M - L)   B = b e^(M - L),   M = L at the reference, L- before the token.
 struct Operands {
-  __half *R, *A, *K, *B;
+  __half *R, *A, *K, *B;  // K null: not wanted
 };
 struct InverseScales {
   float r, k, a, b;
@@ -338,16 +346,16 @@ __device__ __forceinline__ void write_operands(const Operands& o, const ChunkDec
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
 #pragma unroll
-    for (int m = 0; m < 3; ++m) into[m][i] = exp2f(l.L[m][i] - l.middle[i]);
+    for (int m = 0; m < 3; ++m) into[m][i] = fast_exp2(l.L[m][i] - l.middle[i]);
   }
 #pragma unroll
   for (int u = 0; u < 2; ++u) {
     float out_of[8];
 #pragma unroll
-    for (int i = 0; i < 8; ++i) out_of[i] = exp2f(l.middle[i] - l.L[u + 1][i]);
+    for (int i = 0; i < 8; ++i) out_of[i] = fast_exp2(l.middle[i] - l.L[u + 1][i]);
     write_own(o.R, u, [&](int i) { return r.at(u, i) * inverse.r * into[u + 1][i]; });
     write_own(o.A, u, [&](int i) { return a.at(u, i) * inverse.a * into[u][i]; });
-    write_own(o.K, u, [&](int i) { return k.at(u, i) * inverse.k * out_of[i]; });
+    if (o.K) write_own(o.K, u, [&](int i) { return k.at(u, i) * inverse.k * out_of[i]; });
     write_own(o.B, u, [&](int i) { return b.at(u, i) * inverse.b * out_of[i]; });
   }
 }

@@ -55,36 +55,45 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
     r.load(in.r, rows);
     a.load(in.a, rows);
     b.load(in.b, rows);
-    k.load(in.k, rows);
-    if constexpr (OUTPUTS) v.load(in.v, rows);
+    if constexpr (OUTPUTS) {
+      k.load(in.k, rows);
+      v.load(in.v, rows);
+    }
     ChunkDecay decay;
     decay.start(w, rows, sh.exchange);
     publish_largest(sh.exchange, kR, r.largest());
     publish_largest(sh.exchange, kA, a.largest());
     publish_largest(sh.exchange, kB, b.largest());
-    publish_largest(sh.exchange, kK, k.largest());
-    if constexpr (OUTPUTS) publish_largest(sh.exchange, kV, v.largest());
+    if constexpr (OUTPUTS) {
+      publish_largest(sh.exchange, kK, k.largest());
+      publish_largest(sh.exchange, kV, v.largest());
+    }
     __syncthreads();
     decay.finish(sh.exchange);
     scale_r = power_scale(block_largest(sh.exchange, kR), kAimR);
     scale_a = power_scale(block_largest(sh.exchange, kA), kAimA);
     scale_b = power_scale(block_largest(sh.exchange, kB), kAimB);
-    scale_k = power_scale(block_largest(sh.exchange, kK), kAimK);
-    if constexpr (OUTPUTS) scale_v = power_scale(block_largest(sh.exchange, kV), kAimV);
-    write_operands({sh.R, sh.A, sh.K, sh.B}, decay, {1 / scale_r, 1 / scale_k, 1 / scale_a, 1 / scale_b}, r, k, a, b);
+    if constexpr (OUTPUTS) {
+      scale_k = power_scale(block_largest(sh.exchange, kK), kAimK);
+      scale_v = power_scale(block_largest(sh.exchange, kV), kAimV);
+    }
+    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay, {1 / scale_r, 1 / scale_k, 1 / scale_a, 1 / scale_b}, r, k, a, b);
     if constexpr (OUTPUTS) {
       const float inverse = 1 / scale_v;
 #pragma unroll
       for (int u = 0; u < 2; ++u) write_own(sh.V, u, [&](int i) { return v.at(u, i) * inverse; });
     }
-    if (threadIdx.x < 8) {
+    if (threadIdx.x < kHead) {
+      const int j = static_cast<int>(threadIdx.x);
+      float middle = 0, end = 0;
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int j = own_channel() + i;
-        sh.into[j] = exp2f(decay.middle[i]);
-        sh.out_of[j] = exp2f(decay.end[i] - decay.middle[i]);
-        maps.decay[index * kHead + j] = exp2f(decay.end[i]);
+      for (int w = 0; w < kWarps; ++w) {
+        if (w == kWarps / 2) middle = end;
+        end += sh.exchange.log_decay[w][j];
       }
+      sh.into[j] = fast_exp2(middle);
+      sh.out_of[j] = fast_exp2(end - middle);
+      maps.decay[index * kHead + j] = fast_exp2(end);
     }
   }
   __syncthreads();
@@ -221,7 +230,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
 template <class T>
 void make_maps_of(const Exec& ex, const ChunkInputs& in, const Maps& maps) {
   const Launch l{.grid = dim3(static_cast<unsigned>(count_chunks(in.r.shape))), .block = dim3(kThreads)};
-  const Pointers<T> p{in.r.as<T>(), in.w.as<T>(), in.k.as<T>(), maybe<T>(in.v), in.a.as<T>(), in.b.as<T>()};
+  const Pointers<T> p{in.r.as<T>(), in.w.as<T>(), maybe<T>(in.k), maybe<T>(in.v), in.a.as<T>(), in.b.as<T>()};
   if (maps.y0) {
     launch(ex, chunk_maps<T, true>, l, p, sequences(in.r.shape), maps);
   } else {

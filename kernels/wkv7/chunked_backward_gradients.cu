@@ -58,18 +58,18 @@ __device__ __forceinline__ void prepare(GradientShared& s, const Gradients<T>& g
   b.load(g.b, rows);
   v.load(g.v, rows);
   dy.load(g.dy, rows);
-  // Of S and G every thread takes rows first_row + 16 m of its eight channels.
+  // Of S and G every thread takes rows first_row + 16 m of its eight channels; they wait in shared memory, where they will be scaled.
   const int first_row = static_cast<int>(threadIdx.x) / 64 * 8 + static_cast<int>(threadIdx.x) / 8 % 8;
-  Pack<__half, 8> S[4], G[4];
   float S_unit[4], G_unit[4];
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
-    const int at = blocked(first_row + 16 * m, own_channel());
-    S[m] = *reinterpret_cast<const Pack<__half, 8>*>(g.before.number + index * kSquare + at);
-    G[m] = *reinterpret_cast<const Pack<__half, 8>*>(g.after.number + index * kSquare + at);
-    S_unit[m] = g.before.row_scale[index * kHead + first_row + 16 * m];
-    G_unit[m] = g.after.row_scale[index * kHead + first_row + 16 * m];
+    const int row = first_row + 16 * m, from = blocked(row, own_channel()), to = Wide::at(row, own_channel());
+    copy_async_16(s.S + to, g.before.number + index * kSquare + from, true);
+    copy_async_16(s.G + to, g.after.number + index * kSquare + from, true);
+    S_unit[m] = g.before.row_scale[index * kHead + row];
+    G_unit[m] = g.after.row_scale[index * kHead + row];
   }
+  copy_async_commit();
 
   ChunkDecay l;
   l.start(w, rows, s.exchange);
@@ -79,17 +79,14 @@ __device__ __forceinline__ void prepare(GradientShared& s, const Gradients<T>& g
   publish_largest(s.exchange, kUnitB, b.largest());
   publish_largest(s.exchange, kUnitV, v.largest());
   publish_largest(s.exchange, kUnitDy, dy.largest());
-  const auto largest_unit = [](const Pack<__half, 8>(&x)[4], const float(&unit)[4]) {
+  const auto largest_unit = [](const float(&unit)[4]) {
     uint32_t m = 0;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const uint4 bits = *reinterpret_cast<const uint4*>(&x[i]);
-      if (((bits.x | bits.y | bits.z | bits.w) & 0x7fff7fffu) != 0) m = larger(m, magnitude(unit[i]));  // rows of zeros say nothing
-    }
+    for (int i = 0; i < 4; ++i) m = larger(m, magnitude(unit[i]));
     return m;
   };
-  publish_largest(s.exchange, kUnitS, largest_unit(S, S_unit));
-  publish_largest(s.exchange, kUnitG, largest_unit(G, G_unit));
+  publish_largest(s.exchange, kUnitS, largest_unit(S_unit));
+  publish_largest(s.exchange, kUnitG, largest_unit(G_unit));
   __syncthreads();
 
   l.finish(s.exchange);
@@ -118,32 +115,36 @@ __device__ __forceinline__ void prepare(GradientShared& s, const Gradients<T>& g
     *reinterpret_cast<float4*>(to + 4) = float4{L[4], L[5], L[6], L[7]};
   }
 
+  copy_async_wait<0>();
   float gs[8], to_S[8], to_G[8];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     gs[i] = 0;
-    to_S[i] = exp2f(l.middle[i]);
-    to_G[i] = exp2f(l.end[i] - l.middle[i]);
+    to_S[i] = fast_exp2(l.middle[i]);
+    to_G[i] = fast_exp2(l.end[i] - l.middle[i]);
   }
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
+    const int at = Wide::at(first_row + 16 * m, own_channel());
     float x[8], y[8];
+    load(s.S + at, x);
+    load(s.G + at, y);
     const float S_row = S_unit[m] * inverse[kUnitS], G_row = G_unit[m] * inverse[kUnitG];
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const float Si = to_float(S[m].x[i]) * S_row, Gi = to_float(G[m].x[i]) * G_row;
+      const float Si = x[i] * S_row, Gi = y[i] * G_row;
       gs[i] += Si * Gi;
       x[i] = Si * to_S[i];
       y[i] = Gi * to_G[i];
     }
-    store(s.S + Wide::at(first_row + 16 * m, own_channel()), x);
-    store(s.G + Wide::at(first_row + 16 * m, own_channel()), y);
+    store(s.S + at, x);
+    store(s.G + at, y);
   }
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     gs[i] += __shfl_xor_sync(kWholeWarp, gs[i], 8);
     gs[i] += __shfl_xor_sync(kWholeWarp, gs[i], 16);
-    gs[i] *= unit[kUnitS] * unit[kUnitG] * exp2f(l.end[i]);
+    gs[i] *= unit[kUnitS] * unit[kUnitG] * fast_exp2(l.end[i]);
   }
   if (lane_index() < 8) {
     *reinterpret_cast<float4*>(&s.gs[warp_index()][own_channel()]) = float4{gs[0], gs[1], gs[2], gs[3]};
@@ -330,7 +331,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       for (int e = 0; e < 2; ++e) {
         const int i = 2 * half + e;
         const float factor = (e == 0 ? c.x : c.y) * unit_copy, from_state = state[m][n][i] * unit_state;
-        y[e] = (from_state + inner[m][n][i]) * exp2f(-(e == 0 ? L.x : L.y));
+        y[e] = (from_state + inner[m][n][i]) * fast_exp2(-(e == 0 ? L.x : L.y));
         state[m][n][i] = factor * from_state;
         x[m][n][i] -= factor * inner[m][n][i] + state[m][n][i];
       }
@@ -370,7 +371,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
     x[m][n][2 * half] += c.x * s.unit[kUnitR] * y[0];
     x[m][n][2 * half + 1] += c.y * s.unit[kUnitR] * y[1];
     const float2 z = dr_more.at(m, n, half);
-    put_pair<T>(s.S, row, col, y[0] * exp2f(L.x) + z.x, y[1] * exp2f(L.y) + z.y);
+    put_pair<T>(s.S, row, col, y[0] * fast_exp2(L.x) + z.x, y[1] * fast_exp2(L.y) + z.y);
   });
   queries(s.dX, unit_dX, s.dAK, unit_dAK, dAB, unit_dAB);
   for_pairs(column, [&](int m, int n, int half, int row, int col) {
@@ -384,7 +385,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       L.y = -(s.exchange.log_decay[0][col + 1] + s.exchange.log_decay[1][col + 1]);
     }
     float* y = &inner[m][n][2 * half];
-    put_pair<T>(s.S, kTokens + row, col, y[0] * exp2f(L.x), y[1] * exp2f(L.y));
+    put_pair<T>(s.S, kTokens + row, col, y[0] * fast_exp2(L.x), y[1] * fast_exp2(L.y));
     y[0] *= c.x * s.unit[kUnitA];
     y[1] *= c.y * s.unit[kUnitA];
     x[m][n][2 * half] += y[0];

@@ -102,7 +102,9 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
       top = larger(top, larger(magnitude(G[n][0]), magnitude(G[n][1])));
       bottom = larger(bottom, larger(magnitude(G[n][2]), magnitude(G[n][3])));
     }
-    const float G_unit[2] = {power_scale(warp_largest<4>(top), kStoreAim), power_scale(warp_largest<4>(bottom), kStoreAim)};
+    top = warp_largest<4>(top);
+    bottom = warp_largest<4>(bottom);
+    const float G_unit[2] = {power_scale(top, kStoreAim), power_scale(bottom, kStoreAim)};
     const float G_inverse[2] = {1 / G_unit[0], 1 / G_unit[1]};
     const int64_t index = head * n_chunks + chunk;
     uint32_t a[4][4];
@@ -115,8 +117,8 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
         *reinterpret_cast<uint32_t*>(p.after.number + index * kSquare + blocked(row + acc_row(i % 2 * 2), acc_column(2 * k + i / 2, 0))) = a[k][i];
       }
     if (lane % 4 == 0) {
-      p.after.row_scale[index * kHead + row + acc_row(0)] = G_unit[0];
-      p.after.row_scale[index * kHead + row + acc_row(2)] = G_unit[1];
+      p.after.row_scale[index * kHead + row + acc_row(0)] = top == 0 ? 0.0f : G_unit[0];
+      p.after.row_scale[index * kHead + row + acc_row(2)] = bottom == 0 ? 0.0f : G_unit[1];
     }
 
     // dY^T Q, rows of dY^T scaled by themselves.
