@@ -3,11 +3,11 @@
 #pragma once
 #include <type_traits>
 
+#include "kernels/common/fast_math.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/wkv7/cuda_layout.h"
-#include "kernels/wkv7/fast_exp2.cuh"
 
 namespace rk::cuda::wkv7 {
 
@@ -88,6 +88,10 @@ __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
   if (exponent == 255) return __uint_as_float(0x7fffffffu);
   const int e = exponent - aim;
   return __uint_as_float(static_cast<uint32_t>(e < 1 ? 1 : e > 253 ? 253 : e) << 23);
+}
+// 1 / such a power of two.
+__device__ __forceinline__ float inverse_scale(float scale) {
+  return scale == scale ? __uint_as_float((254u << 23) - __float_as_uint(scale)) : scale;
 }
 inline constexpr int kStoreAim = 14;  // of tiles in memory: as far from fp16's denormals as they go
 
@@ -314,8 +318,10 @@ __device__ __forceinline__ uint32_t block_largest(const Exchange<INPUTS>& x, int
 // |copies| < 2^15, |A-matrices| <= 256, |A-matrix * V| <= 2^10, |Z * that| <= 2^15.
 inline constexpr int kAimR = 0, kAimK = 0, kAimB = 0, kAimA = -2, kAimV = -3, kAimDy = -3;
 
+// NaN of NaN.
+__device__ __forceinline__ float fast_sigmoid(float x) { return fast_reciprocal(1.0f + fast_exp2(-1.44269504f * x)); }
 // log2 of a token's decay: -exp(-1/2) / ln 2 * sigmoid(w).
-__device__ __forceinline__ float log2_decay(float w) { return -0.87503877f * fast_reciprocal(1.0f + fast_exp2(-1.44269504f * w)); }
+__device__ __forceinline__ float log2_decay(float w) { return -0.87503877f * fast_sigmoid(w); }
 
 // log2 of the decay from the chunk's start, L, at this thread's tokens: L[0] before the first, L[1] after it, L[2] after the second.
 struct ChunkDecay {

@@ -38,7 +38,7 @@ __device__ __forceinline__ void multiply_halves(float (&d)[NT][4], const uint32_
 // Slab of 16 rows into memory with its own scale.
 __device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, const float (&d)[8][4]) {
   const float s = power_scale(warp_largest(largest_of(d)), kStoreAim);
-  store_acc<Blocked>(tile, row, 0, d, 1.0f / s);
+  store_acc<Blocked>(tile, row, 0, d, inverse_scale(s));
   if (lane_index() == 0) *scale = s;
 }
 
@@ -77,9 +77,10 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
       scale_k = power_scale(block_largest(sh.exchange, kK), kAimK);
       scale_v = power_scale(block_largest(sh.exchange, kV), kAimV);
     }
-    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay, {1 / scale_r, 1 / scale_k, 1 / scale_a, 1 / scale_b}, r, k, a, b);
+    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay,
+                   {inverse_scale(scale_r), inverse_scale(scale_k), inverse_scale(scale_a), inverse_scale(scale_b)}, r, k, a, b);
     if constexpr (OUTPUTS) {
-      const float inverse = 1 / scale_v;
+      const float inverse = inverse_scale(scale_v);
 #pragma unroll
       for (int u = 0; u < 2; ++u) write_own(sh.V, u, [&](int i) { return v.at(u, i) * inverse; });
     }
@@ -155,7 +156,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
     }
   }
   __syncthreads();
-  const float low_to_high = sh.z_scale[0] / sh.z_scale[1];
+  const float low_to_high = sh.z_scale[0] * inverse_scale(sh.z_scale[1]);
   if (!with_a) {
     const float factor = scale_a * scale_b * sh.z_scale[half];
     float d[8][4] = {};
@@ -227,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) largest = larger(largest, sh.largest_e[w]);
   const float s = power_scale(largest, kStoreAim);
-  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, 1.0f / s);
+  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, inverse_scale(s));
   if (threadIdx.x == 0) maps.scale[index * kScales + kScaleE] = s;
 }
 

@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(SLABS * 32) scan(Args<T> p) {
       const uint32_t m = warp_largest<4>(own.magnitude());
       scale[h] = power_scale(m, kStoreAim);
       saved_scale[h] = m == 0 ? 0.0f : scale[h];
-      const float inverse = 1.0f / scale[h];
+      const float inverse = inverse_scale(scale[h]);
 #pragma unroll
       for (int n = 0; n < 8; ++n) s16[n][h] = pack_half2(S[n][2 * h] * inverse, S[n][2 * h + 1] * inverse);
     }

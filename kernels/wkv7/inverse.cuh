@@ -110,7 +110,7 @@ struct Inverse {
       multiply_block(z21, before, s.block[0]);
       largest = larger(largest, largest_of(z21));
     }
-    const float scale = power_scale(warp_largest(largest), 0), inverse = 1.0f / scale;
+    const float scale = power_scale(warp_largest(largest), 0), inverse = inverse_scale(scale);
     a_of_acc(left, z21[0], z21[1], inverse);
     a_of_acc(own, z[0], z[1], inverse);
     return scale;

@@ -1,8 +1,8 @@
-// 2^x and 1/x by one instruction each (relative errors 2^-22 and 2^-23; results below 2^-126 are 0).
+// Approximations of a single instruction: relative error about 2^-22, numbers below 2^-126 are zero.
 #pragma once
 #include "kernels/common/launch.cuh"
 
-namespace rk::cuda::wkv7 {
+namespace rk::cuda {
 
 #ifndef ROOKERY_CUDA_EMULATED
 
@@ -19,9 +19,15 @@ __device__ __forceinline__ float fast_reciprocal(float x) {
 
 #else
 
-inline float fast_exp2(float x) { return exp2f(x); }
-inline float fast_reciprocal(float x) { return 1.0f / x; }
+inline float fast_exp2(float x) {
+  const float y = ::exp2f(x);
+  return y < 0x1p-126f ? 0.0f : y;
+}
+inline float fast_reciprocal(float x) {
+  const float y = 1.0f / x;
+  return ::fabsf(y) < 0x1p-126f ? 0.0f : y;
+}
 
 #endif
 
-}  // namespace rk::cuda::wkv7
+}  // namespace rk::cuda
