@@ -6,7 +6,7 @@ namespace rk::cuda::wkv7 {
 
 // Sequences of the six inputs, of one type.
 struct ChunkInputs {
-  Tensor r, w, k, v, a, b;  // v only for D and Y0
+  Tensor r, w, k, v, a, b;  // k, v only for D and Y0
 };
 // Scratch for the maps of `chunks` chunks; D and Y0 only with `outputs`.
 Maps take_maps(Arena& arena, int64_t chunks, bool outputs);

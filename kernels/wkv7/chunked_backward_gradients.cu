@@ -7,9 +7,9 @@
 // and for log d at token p, with DK = state part sK + inner part iK, DB likewise:
 //   sum_i G S decay + sum_{t >= p} (R DR - K iK - B iB) + sum_{t > p} A DA + sum_{t < p} (K sK + B sB),
 // every factor rounded as in the products, so that pairs of tokens on one side of p cancel to f32.
-#include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/chunk_inverse.cuh"
 #include "kernels/wkv7/chunk_maps.h"
+#include "kernels/wkv7/chunked_backward.h"
 
 namespace rk::cuda::wkv7 {
 namespace {
@@ -120,8 +120,8 @@ __device__ __forceinline__ void prepare(GradientShared& s, const Gradients<T>& g
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     gs[i] = 0;
-    to_S[i] = exp2f(l.middle[i]);
-    to_G[i] = exp2f(l.end[i] - l.middle[i]);
+    to_S[i] = fast_exp2(l.middle[i]);
+    to_G[i] = fast_exp2(l.end[i] - l.middle[i]);
   }
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
@@ -144,7 +144,7 @@ __device__ __forceinline__ void prepare(GradientShared& s, const Gradients<T>& g
   for (int i = 0; i < 8; ++i) {
     gs[i] += __shfl_xor_sync(kWholeWarp, gs[i], 8);
     gs[i] += __shfl_xor_sync(kWholeWarp, gs[i], 16);
-    gs[i] *= unit[kUnitS] * unit[kUnitG] * exp2f(l.end[i]);
+    gs[i] *= unit[kUnitS] * unit[kUnitG] * fast_exp2(l.end[i]);
   }
   if (lane_index() < 8) {
     *reinterpret_cast<float4*>(&s.gs[warp_index()][own_channel()]) = float4{gs[0], gs[1], gs[2], gs[3]};
@@ -169,8 +169,8 @@ __device__ __forceinline__ void inner_and_state(float (&d)[2][8][4], const __hal
       for (int m = 0; m < 2; ++m) a_of_acc(inner[k][m], t[m][2 * k], t[m][2 * k + 1], kLift);
   }
   clear(d);
-  multiply_both < KEEP == Keep::from_row ? Rows::first : Rows::both > (d, inner[0], p, 0, 0);
-  multiply_both < KEEP == Keep::from_row ? Rows::both : Rows::second > (d, inner[1], p, 16, 0);
+  multiply_both<KEEP == Keep::from_row ? Rows::first : Rows::both>(d, inner[0], p, 0, 0);
+  multiply_both<KEEP == Keep::from_row ? Rows::both : Rows::second>(d, inner[1], p, 16, 0);
   scale_acc(d, rescale);
 #pragma unroll
   for (int k = 0; k < 4; ++k) multiply_both_transpose(d, rows.a[k], state, 0, 16 * k);
@@ -331,7 +331,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       for (int e = 0; e < 2; ++e) {
         const int i = 2 * half + e;
         const float factor = (e == 0 ? c.x : c.y) * unit_copy, from_state = state[m][n][i] * unit_state;
-        y[e] = (from_state + inner[m][n][i]) * exp2f(-(e == 0 ? L.x : L.y));
+        y[e] = (from_state + inner[m][n][i]) * fast_exp2(-(e == 0 ? L.x : L.y));
         state[m][n][i] = factor * from_state;
         x[m][n][i] -= factor * inner[m][n][i] + state[m][n][i];
       }
@@ -371,7 +371,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
     x[m][n][2 * half] += c.x * s.unit[kUnitR] * y[0];
     x[m][n][2 * half + 1] += c.y * s.unit[kUnitR] * y[1];
     const float2 z = dr_more.at(m, n, half);
-    put_pair<T>(s.S, row, col, y[0] * exp2f(L.x) + z.x, y[1] * exp2f(L.y) + z.y);
+    put_pair<T>(s.S, row, col, y[0] * fast_exp2(L.x) + z.x, y[1] * fast_exp2(L.y) + z.y);
   });
   queries(s.dX, unit_dX, s.dAK, unit_dAK, dAB, unit_dAB);
   for_pairs(column, [&](int m, int n, int half, int row, int col) {
@@ -385,7 +385,7 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       L.y = -(s.exchange.log_decay[0][col + 1] + s.exchange.log_decay[1][col + 1]);
     }
     float* y = &inner[m][n][2 * half];
-    put_pair<T>(s.S, kTokens + row, col, y[0] * exp2f(L.x), y[1] * exp2f(L.y));
+    put_pair<T>(s.S, kTokens + row, col, y[0] * fast_exp2(L.x), y[1] * fast_exp2(L.y));
     y[0] *= c.x * s.unit[kUnitA];
     y[1] *= c.y * s.unit[kUnitA];
     x[m][n][2 * half] += y[0];

@@ -35,11 +35,6 @@ __device__ __forceinline__ void fetch(Stage& s, const Maps& m, int64_t index) {
   fetch<THREADS>(s.scale, m.scale + index * kScales, kScales * 4);
 }
 
-__device__ __forceinline__ void unpack_half2(float& low, float& high, uint32_t x) {
-  const auto p = *reinterpret_cast<const Pack<__half, 2>*>(&x);
-  low = to_float(p.x[0]);
-  high = to_float(p.x[1]);
-}
 template <class T>
 __device__ __forceinline__ uint32_t pack2(float low, float high) {
   Pack<T, 2> p;
@@ -52,22 +47,23 @@ __device__ __forceinline__ uint32_t pack2(float low, float high) {
 struct Ahead {
   uint32_t d[8][2], y0[2][2][2];  // D [column tile][row half];  Y0 [token slab][row half][column tile]
 
-  __device__ __forceinline__ void load(const Maps& m, int64_t index, int row) {
+  __device__ __forceinline__ void load_d(const Maps& m, int64_t index, int row) {
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        d[n][h] = *reinterpret_cast<const uint32_t*>(m.d + index * kSquare + blocked(row + acc_row(2 * h), acc_column(n, 0)));
+        d[n][h] = acc_pair<Blocked>(static_cast<const __half*>(m.d) + index * kSquare, row, 0, n, 2 * h);
       }
     }
+  }
+  __device__ __forceinline__ void load_y0(const Maps& m, int64_t index, int row) {
 #pragma unroll
     for (int slab = 0; slab < 2; ++slab) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
-          y0[slab][h][n] =
-              *reinterpret_cast<const uint32_t*>(m.y0 + index * kStrip + blocked(slab * 16 + acc_row(2 * h), row + acc_column(n, 0)));
+          y0[slab][h][n] = acc_pair<Blocked>(static_cast<const __half*>(m.y0) + index * kStrip, slab * 16, row, n, 2 * h);
         }
       }
     }
@@ -77,7 +73,7 @@ struct Ahead {
 // A warp owns 16 value rows of one head's state in registers (rows never mix); SLABS warps of a block share the chunks' E and Q.
 // Moves per chunk and head E 8, D 8, Q 4, Y0 4 KiB in, y 4 and saved states 8 KiB out; E and Q again for every further block of the head.
 template <class T, int SLABS>
-__global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
+__global__ void __launch_bounds__(SLABS * 32) scan(Args<T> p) {
   constexpr int threads = SLABS * 32, parts = 4 / SLABS;
   auto* stages = shared_memory<Stage>();
   const int64_t head = blockIdx.x / parts;
@@ -97,7 +93,8 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
     copy_async_commit();
   }
   Ahead ahead;
-  ahead.load(p.maps, first, row);
+  ahead.load_d(p.maps, first, row);
+  ahead.load_y0(p.maps, first, row);
 
   for (int chunk = 0; chunk < p.s.n_chunks; ++chunk) {
     const int64_t index = first + chunk;
@@ -106,20 +103,23 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
     if (chunk + kStages - 1 < p.s.n_chunks) fetch<threads>(stages[(chunk + kStages - 1) % kStages], p.maps, index + kStages - 1);
     copy_async_commit();
     const Stage& stage = stages[chunk % kStages];
-    const Ahead now = ahead;
-    if (chunk + 1 < p.s.n_chunks) ahead.load(p.maps, index + 1, row);
-    const float scale_d = p.maps.scale[index * kScales + kScaleD + row / 16];
+    const bool more = chunk + 1 < p.s.n_chunks;
 
     // The state in fp16, every row with its own scale: operand of both products, and what is saved.
-    float scale[2];  // of rows g and g + 8
+    float scale[2], saved_scale[2];  // of rows g and g + 8
     uint32_t s16[8][2];
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      uint32_t m = 0;
+      Largest own;
 #pragma unroll
-      for (int n = 0; n < 8; ++n) m = larger(m, larger(magnitude(S[n][2 * h]), magnitude(S[n][2 * h + 1])));
-      scale[h] = power_scale(warp_largest<4>(m), kStoreAim);
-      const float inverse = 1.0f / scale[h];
+      for (int n = 0; n < 8; ++n) {
+        own.see(S[n][2 * h]);
+        own.see(S[n][2 * h + 1]);
+      }
+      const uint32_t m = warp_largest<4>(own.magnitude());
+      scale[h] = power_scale(m, kStoreAim);
+      saved_scale[h] = m == 0 ? 0.0f : scale[h];
+      const float inverse = inverse_scale(scale[h]);
 #pragma unroll
       for (int n = 0; n < 8; ++n) s16[n][h] = pack_half2(S[n][2 * h] * inverse, S[n][2 * h + 1] * inverse);
     }
@@ -128,12 +128,12 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
       for (int n = 0; n < 8; ++n) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          *reinterpret_cast<uint32_t*>(p.saved.number + index * kSquare + blocked(row + acc_row(2 * h), acc_column(n, 0))) = s16[n][h];
+          *acc_pair<Blocked>(p.saved.number + index * kSquare, row, 0, n, 2 * h) = s16[n][h];
         }
       }
       if (q == 0) {
 #pragma unroll
-        for (int h = 0; h < 2; ++h) p.saved.row_scale[index * kHead + row + acc_row(2 * h)] = scale[h];
+        for (int h = 0; h < 2; ++h) p.saved.row_scale[index * kHead + row + acc_row(2 * h)] = saved_scale[h];
       }
     }
 
@@ -165,7 +165,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
           float y0[2];
-          unpack_half2(y0[0], y0[1], now.y0[slab][h][n]);
+          unpack_half2(y0[0], y0[1], ahead.y0[slab][h][n]);
 #pragma unroll
           for (int e = 0; e < 2; ++e) y0[e] = y[n][2 * h + e] * (scale_q * scale_of_column[n][e]) + y0[e] * scale_y0;
           out[n] = pack2<T>(y0[0], y0[1]);
@@ -181,6 +181,8 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
       }
     }
 
+    if (more) ahead.load_y0(p.maps, index + 1, row);
+
     // S = S decay + S E + D.
     float product[8][4] = {};
 #pragma unroll
@@ -188,7 +190,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
       const uint32_t a[4] = {s16[2 * k][0], s16[2 * k][1], s16[2 * k + 1][0], s16[2 * k + 1][1]};
       multiply<Blocked>(product, a, stage.E, k * 16, 0);
     }
-    const float scale_e = stage.scale[kScaleE];
+    const float scale_e = stage.scale[kScaleE], scale_d = stage.scale[kScaleD + row / 16];
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
       float decay[2];
@@ -196,7 +198,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         float d[2];
-        unpack_half2(d[0], d[1], now.d[n][h]);
+        unpack_half2(d[0], d[1], ahead.d[n][h]);
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           float& s = S[n][2 * h + e];
@@ -204,6 +206,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
         }
       }
     }
+    if (more) ahead.load_d(p.maps, index + 1, row);
   }
   if (p.state_out) {
 #pragma unroll

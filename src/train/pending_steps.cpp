@@ -16,9 +16,10 @@ StepReport PendingSteps::complete(const StepValues& v, const Scale& scale) {
   r.skipped = !v.applied;
   offsets_ = std::move(step.offsets);
   r.offsets = &offsets_;
-  // A step that was queued while the one before it was computed began when that one ended.
+  // A step that was queued while the one before it was computed began when that one ended. Where the host is the slower one, the end of
+  // that one is seen late, and queueing is what a step takes.
   const auto now = std::chrono::steady_clock::now();
-  r.seconds = std::chrono::duration<double>(now - std::max(step.began, last_)).count();
+  r.seconds = std::chrono::duration<double>(std::max(now - std::max(step.began, last_), step.queued - step.began)).count();
   last_ = now;
   r.tokens_per_s = static_cast<double>(scale.rows) / r.seconds;
   r.seconds_left = r.last_step > 0 ? static_cast<double>(r.last_step - r.step) * r.seconds : 0;

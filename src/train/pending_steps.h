@@ -14,7 +14,7 @@ struct PendingStep {
   StepReport report;  // what is known beforehand
   double targets = 0, rank_targets = 0;
   std::vector<int64_t> offsets;
-  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now(), queued = began;
 };
 
 class PendingSteps {
@@ -22,6 +22,7 @@ class PendingSteps {
   // A step that is queued from now on.
   PendingStep& begin() { return steps_.emplace_back(); }
   size_t size() const { return steps_.size(); }
+  void queued() { steps_.back().queued = std::chrono::steady_clock::now(); }  // all work of the newest
   int64_t oldest() const { return steps_.front().report.step; }
 
   // What a report is made of beside the step's numbers.

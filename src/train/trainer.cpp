@@ -274,6 +274,7 @@ void Trainer::queue_step() {
   shards_->update(ex,
                   {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
+  pending_.queued();
 
   const int64_t in_run = state_.step - horizon_.first_step;
   r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;

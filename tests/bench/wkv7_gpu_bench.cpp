@@ -211,6 +211,15 @@ void times(const Exec& ex) {
   }
 }
 
+void once(const Exec& ex, int64_t B, int64_t H, int64_t T) {
+  const Inputs in = inputs_of({"bench", 512, -1.3, 0.5, 0, 1, 1, 0}, 1, 4);
+  const Call call(ex, DType::bf16, {B, T, H, 64}, {B, H, 64, 64});
+  call.fill(in);
+  run(ex, call.forward);
+  run(ex, call.backward);
+  synchronize(ex);
+}
+
 }  // namespace
 }  // namespace rk
 
@@ -220,7 +229,11 @@ int main(int argc, char** argv) {
     std::printf("no GPU: %s\n", rk::why_no_gpu().c_str());
     return 0;
   }
-  rk::test::GpuExec gpu(size_t{12} << 30);
+  const rk::test::GpuExec gpu(size_t{4} << 30);
+  if (what == "once" && argc == 5) {
+    rk::once(gpu.ex(), std::stol(argv[2]), std::stol(argv[3]), std::stol(argv[4]));
+    return 0;
+  }
   if (what != "times") rk::errors(gpu.ex());
   if (what != "errors") rk::times(gpu.ex());
   return 0;
