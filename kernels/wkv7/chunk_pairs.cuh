@@ -52,7 +52,8 @@ __device__ __forceinline__ void multiply_both(float (&d)[2][NT][4], const uint32
 }
 // The same with B[k][n] = tile[row + n][column + k].
 template <Rows ROWS = Rows::both, int NT>
-__device__ __forceinline__ void multiply_both_transpose(float (&d)[2][NT][4], const uint32_t (&a)[2][4], const __half* tile, int row, int column) {
+__device__ __forceinline__ void multiply_both_transpose(float (&d)[2][NT][4], const uint32_t (&a)[2][4], const __half* tile, int row,
+                                                        int column) {
 #pragma unroll
   for (int n = 0; n < NT; n += 2) {
     uint32_t b[2][2];
@@ -84,9 +85,9 @@ __device__ __forceinline__ void token_product(float (&d)[2][4][4], const TokenRo
   for (int k = 0; k < 4; ++k) {
     uint32_t b[2][2];
     b_of_transpose<Wide>(b, y, 0, 16 * k);
-    multiply_pair < upper ? Rows::first : Rows::both > (d, 0, x.a[k], b);
+    multiply_pair<upper ? Rows::first : Rows::both>(d, 0, x.a[k], b);
     b_of_transpose<Wide>(b, y, 16, 16 * k);
-    multiply_pair < upper ? Rows::both : Rows::second > (d, 2, x.a[k], b);
+    multiply_pair<upper ? Rows::both : Rows::second>(d, 2, x.a[k], b);
   }
 #pragma unroll
   for (int m = 0; m < 2; ++m)

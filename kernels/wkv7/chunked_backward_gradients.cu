@@ -7,9 +7,9 @@
 // and for log d at token p, with DK = state part sK + inner part iK, DB likewise:
 //   sum_i G S decay + sum_{t >= p} (R DR - K iK - B iB) + sum_{t > p} A DA + sum_{t < p} (K sK + B sB),
 // every factor rounded as in the products, so that pairs of tokens on one side of p cancel to f32.
-#include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/chunk_inverse.cuh"
 #include "kernels/wkv7/chunk_maps.h"
+#include "kernels/wkv7/chunked_backward.h"
 
 namespace rk::cuda::wkv7 {
 namespace {
@@ -169,8 +169,8 @@ __device__ __forceinline__ void inner_and_state(float (&d)[2][8][4], const __hal
       for (int m = 0; m < 2; ++m) a_of_acc(inner[k][m], t[m][2 * k], t[m][2 * k + 1], kLift);
   }
   clear(d);
-  multiply_both < KEEP == Keep::from_row ? Rows::first : Rows::both > (d, inner[0], p, 0, 0);
-  multiply_both < KEEP == Keep::from_row ? Rows::both : Rows::second > (d, inner[1], p, 16, 0);
+  multiply_both<KEEP == Keep::from_row ? Rows::first : Rows::both>(d, inner[0], p, 0, 0);
+  multiply_both<KEEP == Keep::from_row ? Rows::both : Rows::second>(d, inner[1], p, 16, 0);
   scale_acc(d, rescale);
 #pragma unroll
   for (int k = 0; k < 4; ++k) multiply_both_transpose(d, rows.a[k], state, 0, 16 * k);

@@ -14,7 +14,7 @@
 #include "base/rng.h"
 #include "kernels/gemm/op.h"
 #include "kernels/gemm/plan_cuda.h"
-#include "support/gpu_exec.h"
+#include "support/place.h"
 
 namespace rk {
 namespace {
@@ -80,7 +80,11 @@ std::vector<Product> products_of(const ModelSizes& m) {
 class Bench {
  public:
   Bench()
-      : gpu_(size_t{64} << 20), a_(Device::cuda, kBytes), b_(Device::cuda, kBytes), c_(Device::cuda, kBytes), base_(Device::cuda, kBytes) {
+      : gpu_(Device::cuda, size_t{64} << 20),
+        a_(Device::cuda, kBytes),
+        b_(Device::cuda, kBytes),
+        c_(Device::cuda, kBytes),
+        base_(Device::cuda, kBytes) {
     std::vector<bf16> x(size_t{4} << 20);
     const Random random(1, 1);
     for (size_t i = 0; i < x.size(); ++i) x[i] = bf16(static_cast<float>(random.normal(i)));
@@ -93,7 +97,7 @@ class Bench {
         copy(gpu_.ex(), from, to->tensor(DType::bf16, from.shape, at));
       }
     }
-    std::printf("%s, %d SMs, cuBLASLt %zu\n", gpu_.gpu().name().c_str(), gpu_.gpu().n_sm(), cublasLtGetVersion());
+    std::printf("%s, %d SMs, cuBLASLt %zu\n", test::test_gpu().name().c_str(), test::test_gpu().n_sm(), cublasLtGetVersion());
   }
 
   void model(const ModelSizes& m) {
@@ -113,11 +117,11 @@ class Bench {
   void host_time() {
     const Gemm g = gemm_of({.M = 64, .N = 64, .K = 64});
     run(gpu_.ex(), g);
-    gpu_.gpu().synchronize();
+    test::test_gpu().synchronize();
     const auto began = std::chrono::steady_clock::now();
     for (int i = 0; i < 500; ++i) run(gpu_.ex(), g);
     const double us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count() / 500;
-    gpu_.gpu().synchronize();
+    test::test_gpu().synchronize();
     std::printf("host time of a call: %.2f us\n", us);
   }
 
@@ -159,11 +163,11 @@ class Bench {
   Result measure(const Product& p) {
     const Gemm g = gemm_of(p);
     const double flops = 2.0 * static_cast<double>(p.M) * static_cast<double>(p.N) * static_cast<double>(p.K);
-    const ArenaScope scope(gpu_.scratch());
-    const Tensor workspace = gpu_.scratch().take(DType::u8, {cuda::kGemmWorkspace});
+    const ArenaScope scope(*gpu_.ex().scratch);
+    const Tensor workspace = gpu_.ex().scratch->take(DType::u8, {cuda::kGemmWorkspace});
     std::deque<cuda::GemmPlan> plans;
     for (int rank = 0; rank < cuda::GemmPlan::kRanks; ++rank) {
-      plans.emplace_back(gpu_.gpu().blas(), cuda::GemmKey(gpu_.ex(), g), rank);
+      plans.emplace_back(test::test_gpu().blas(), cuda::GemmKey(gpu_.ex(), g), rank);
       if (!plans.back().found()) {
         plans.pop_back();
         break;
@@ -172,12 +176,12 @@ class Bench {
     constexpr size_t rounds = 7;
     for (auto& plan : plans) plan.run(gpu_.ex(), g, workspace);
     std::deque<GpuEvent> events(rounds * plans.size() + 1);
-    events[0].record(gpu_.gpu());
+    events[0].record(test::test_gpu());
     for (size_t i = 0; i < rounds * plans.size(); ++i) {
       plans[i % plans.size()].run(gpu_.ex(), g, workspace);
-      events[i + 1].record(gpu_.gpu());
+      events[i + 1].record(test::test_gpu());
     }
-    gpu_.gpu().synchronize();
+    test::test_gpu().synchronize();
     std::vector<double> ms;
     for (size_t rank = 0; rank < plans.size(); ++rank) {
       std::vector<double> times;
@@ -205,7 +209,7 @@ class Bench {
   }
 
   static constexpr size_t kBytes = size_t{4400} << 20;
-  test::GpuExec gpu_;
+  test::PlaceExec gpu_;
   Buffer a_, b_, c_, base_;
 };
 
