@@ -1,6 +1,8 @@
 // Building blocks of the chunked WKV-7 phases: one block of 128 threads works on one chunk of 32 tokens of one head.
 // Thread n owns tokens 2 (n / 8), + 1 and channels 8 (n % 8) ... + 7 while operands are prepared; then warps own slabs of 16 rows.
 #pragma once
+#include <type_traits>
+
 #include "kernels/common/fast_math.cuh"
 #include "kernels/common/mma.cuh"
 #include "kernels/common/numbers.cuh"
@@ -238,14 +240,13 @@ struct Own {
     }
   }
   __device__ __forceinline__ float at(int u, int i) const { return to_float(token[u].x[i]); }
+  // Exponent of the largest magnitude; numbers that are NaN are passed over, and stay NaN under any scale.
   __device__ __forceinline__ uint32_t largest() const {
-    uint32_t m = 0;
+    using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+    Pair m = __habs2(reinterpret_cast<const Pair*>(&token[0])[0]);
 #pragma unroll
-    for (int u = 0; u < 2; ++u) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) m = larger(m, magnitude(at(u, i)));
-    }
-    return m;
+    for (int i = 1; i < 8; ++i) m = __hmax2(m, __habs2(reinterpret_cast<const Pair*>(&token[i / 4])[i % 4]));
+    return larger(magnitude(to_float(m.x)), magnitude(to_float(m.y)));
   }
 };
 
