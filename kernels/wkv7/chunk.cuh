@@ -57,6 +57,19 @@ __device__ __forceinline__ ChunkRows chunk_rows(const Sequences& s, int64_t head
 // Order of magnitudes as bits, so that NaN is the largest.
 __device__ __forceinline__ uint32_t magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }
 __device__ __forceinline__ uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+// The largest magnitude of many: as signed numbers the largest positive one leads, as unsigned ones the largest negative one if there is
+// any.
+struct Largest {
+  int positive = 0;
+  uint32_t negative = 0;
+
+  __device__ __forceinline__ void see(float x) {
+    const int bits = __float_as_int(x);
+    positive = bits > positive ? bits : positive;
+    negative = larger(negative, static_cast<uint32_t>(bits));
+  }
+  __device__ __forceinline__ uint32_t magnitude() const { return larger(static_cast<uint32_t>(positive), negative & 0x7fffffffu); }
+};
 // Over the warp's groups of WIDTH neighbours.
 template <int WIDTH = 32>
 __device__ __forceinline__ uint32_t warp_largest(uint32_t x) {
@@ -76,8 +89,17 @@ __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
   const int e = exponent - aim;
   return __uint_as_float(static_cast<uint32_t>(e < 1 ? 1 : e > 253 ? 253 : e) << 23);
 }
+// 1 / such a power of two.
+__device__ __forceinline__ float inverse_scale(float scale) {
+  return scale == scale ? __uint_as_float((254u << 23) - __float_as_uint(scale)) : scale;
+}
 inline constexpr int kStoreAim = 14;  // of tiles in memory: as far from fp16's denormals as they go
 
+__device__ __forceinline__ void unpack_half2(float& low, float& high, uint32_t x) {
+  const auto p = *reinterpret_cast<const Pack<__half, 2>*>(&x);
+  low = to_float(p.x[0]);
+  high = to_float(p.x[1]);
+}
 __device__ __forceinline__ uint32_t pack_half2(float low, float high) {
   Pack<__half, 2> p;
   p.x[0] = __float2half_rn(low);
@@ -92,36 +114,46 @@ __device__ __forceinline__ uint32_t pack_half2(float low, float high) {
 template <int COLUMNS>
 struct Swizzled {
   static_assert(COLUMNS == 64 || COLUMNS == 32);
-  __device__ static __forceinline__ int at(int row, int column) {
-    const int turn = COLUMNS == 64 ? row % 8 : row / 2 % 4;
-    return row * COLUMNS + (((column / 8) ^ turn) * 8) + column % 8;
+  __device__ static __forceinline__ int turn(int row) { return (COLUMNS == 64 ? row % 8 : row / 2 % 4) * 8; }
+  __device__ static __forceinline__ int at(int row, int column) { return row * COLUMNS + (column ^ turn(row)); }
+  // Byte of (row + lane_row, column + lane_column), so written that the lane's part is found once for all of a tile: row is a multiple of
+  // 8, column of a power of two above lane_column.
+  __device__ static __forceinline__ int byte_at(int row, int column, int lane_row, int lane_column) {
+    return 2 * row * COLUMNS + ((2 * (lane_row * COLUMNS + (lane_column ^ turn(lane_row)))) ^ (2 * column));
   }
 };
 // As in memory.
 struct Blocked {
-  __device__ static __forceinline__ int at(int row, int column) { return blocked(row, column); }
+  __device__ static __forceinline__ int byte_at(int row, int column, int lane_row, int lane_column) {
+    return 2 * (row * kHead + column * 8) + 2 * (lane_row / 8 * (8 * kHead) + lane_row % 8 * 8 + lane_column / 8 * 64 + lane_column % 8);
+  }
 };
+template <class L, class T>
+__device__ __forceinline__ T* place(T* tile, int row, int column, int lane_row, int lane_column) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(tile) + L::byte_at(row, column, lane_row, lane_column));
+}
 
-// Fragments by ldmatrix; L is the tile's layout, (row, column) the corner in the tile. A is 16 x 16; B is 16 (k) x 16 (n): b[0] for the
-// first eight columns n, b[1] for the others.
+// Fragments by ldmatrix; L is the tile's layout, (row, column) the corner in the tile, multiples of 16. A is 16 x 16; B is 16 (k) x 16 (n):
+// b[0] for the first eight columns n, b[1] for the others.
 // A = tile[row.., column..].
 template <class L>
 __device__ __forceinline__ void a_of(uint32_t (&a)[4], const __half* tile, int row, int column) {
   const int l = lane_index();
-  load_matrices(a, tile + L::at(row + l % 16, column + l / 16 * 8));
+  load_matrices(a, place<L>(tile, row, column, l % 16, l / 16 * 8));
 }
 // A = transpose of tile[row.., column..]: A[m][k] = tile[row + k][column + m].
 template <class L>
 __device__ __forceinline__ void a_of_transpose(uint32_t (&a)[4], const __half* tile, int row, int column) {
   const int l = lane_index();
-  load_matrices_transposed(a, tile + L::at(row + l % 8 + l / 16 * 8, column + l / 8 % 2 * 8));
+  load_matrices_transposed(a, place<L>(tile, row, column, l % 8 + l / 16 * 8, l / 8 % 2 * 8));
 }
 // B[k][n] = tile[row + k][column + n].
 template <class L>
 __device__ __forceinline__ void b_of(uint32_t (&b)[2][2], const __half* tile, int row, int column) {
   const int l = lane_index();
   uint32_t r[4];
-  load_matrices_transposed(r, tile + L::at(row + l % 16, column + l / 16 * 8));
+  load_matrices_transposed(r, place<L>(tile, row, column, l % 16, l / 16 * 8));
   b[0][0] = r[0], b[0][1] = r[1], b[1][0] = r[2], b[1][1] = r[3];
 }
 // B[k][n] = tile[row + n][column + k].
@@ -129,7 +161,7 @@ template <class L>
 __device__ __forceinline__ void b_of_transpose(uint32_t (&b)[2][2], const __half* tile, int row, int column) {
   const int l = lane_index();
   uint32_t r[4];
-  load_matrices(r, tile + L::at(row + l % 8 + l / 16 * 8, column + l / 8 % 2 * 8));
+  load_matrices(r, place<L>(tile, row, column, l % 8 + l / 16 * 8, l / 8 % 2 * 8));
   b[0][0] = r[0], b[0][1] = r[1], b[1][0] = r[2], b[1][1] = r[3];
 }
 
@@ -138,6 +170,15 @@ __device__ __forceinline__ void b_of_transpose(uint32_t (&b)[2][2], const __half
 
 __device__ __forceinline__ int acc_row(int e) { return lane_index() / 4 + e / 2 * 8; }
 __device__ __forceinline__ int acc_column(int n, int e) { return n * 8 + lane_index() % 4 * 2 + e % 2; }
+// Element e (even) and the next of d[n], two 16-bit numbers, in a tile whose corner (row, column) holds the accumulators' first.
+template <class L>
+__device__ __forceinline__ uint32_t* acc_pair(__half* tile, int row, int column, int n, int e) {
+  return reinterpret_cast<uint32_t*>(place<L>(tile, row + e / 2 * 8, column + n * 8, lane_index() / 4, lane_index() % 4 * 2));
+}
+template <class L>
+__device__ __forceinline__ uint32_t acc_pair(const __half* tile, int row, int column, int n, int e) {
+  return *reinterpret_cast<const uint32_t*>(place<L>(tile, row + e / 2 * 8, column + n * 8, lane_index() / 4, lane_index() % 4 * 2));
+}
 
 // d (16 x 8 NT) += A (16 x 16) * B, B[k][n] = tile[row + k][column + n].
 template <class L, int NT>
@@ -181,20 +222,19 @@ __device__ __forceinline__ void store_acc(__half* tile, int row, int column, con
   for (int n = 0; n < NT; ++n) {
 #pragma unroll
     for (int e = 0; e < 4; e += 2) {
-      *reinterpret_cast<uint32_t*>(tile + L::at(row + acc_row(e), column + acc_column(n, e))) =
-          pack_half2(d[n][e] * factor, d[n][e + 1] * factor);
+      *acc_pair<L>(tile, row, column, n, e) = pack_half2(d[n][e] * factor, d[n][e + 1] * factor);
     }
   }
 }
 template <int NT>
 __device__ __forceinline__ uint32_t largest_of(const float (&d)[NT][4]) {
-  uint32_t m = 0;
+  Largest m;
 #pragma unroll
   for (int n = 0; n < NT; ++n) {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) m = larger(m, magnitude(d[n][e]));
+    for (int e = 0; e < 4; ++e) m.see(d[n][e]);
   }
-  return m;
+  return m.magnitude();
 }
 template <int NT>
 __device__ __forceinline__ void scale_acc(float (&d)[NT][4], float factor) {
@@ -222,30 +262,34 @@ __device__ __forceinline__ void mask_triangle(float (&d)[2][4], bool diagonal) {
 __device__ __forceinline__ int own_token() { return static_cast<int>(threadIdx.x) / 8 * 2; }
 __device__ __forceinline__ int own_channel() { return static_cast<int>(threadIdx.x) % 8 * 8; }
 
-// This thread's part of one input.
+// This thread's part of one input, as it lies in memory: two numbers to a word.
 template <class T>
 struct Own {
-  Pack<T, 8> token[2];
+  Pack<uint32_t, 4> token[2];
 
   __device__ __forceinline__ void load(const T* p, const ChunkRows& c) {
 #pragma unroll
     for (int u = 0; u < 2; ++u) {
       const int t = own_token() + u;
-      if (t < c.n_tokens) {
-        token[u] = *reinterpret_cast<const Pack<T, 8>*>(p + c.first + t * c.stride + own_channel());
-      } else {
-#pragma unroll
-        for (int i = 0; i < 8; ++i) token[u].x[i] = from_float<T>(0.0f);
-      }
+      token[u] = {};
+      if (t < c.n_tokens) token[u] = *reinterpret_cast<const Pack<uint32_t, 4>*>(p + c.first + t * c.stride + own_channel());
     }
   }
-  __device__ __forceinline__ float at(int u, int i) const { return to_float(token[u].x[i]); }
-  // Exponent of the largest magnitude; numbers that are NaN are passed over, and stay NaN under any scale.
+  __device__ __forceinline__ float at(int u, int i) const {
+    const uint32_t word = token[u].x[i / 2];
+    if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+      return __uint_as_float(i % 2 ? word & 0xffff0000u : word << 16);
+    } else {
+      return to_float(reinterpret_cast<const Pack<T, 2>*>(&word)->x[i % 2]);
+    }
+  }
+  // Exponent of the largest magnitude. NaN is passed over: it stays NaN under any scale.
   __device__ __forceinline__ uint32_t largest() const {
     using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
-    Pair m = __habs2(reinterpret_cast<const Pair*>(&token[0])[0]);
+    const auto pair = [&](int i) { return __habs2(*reinterpret_cast<const Pair*>(&token[i / 4].x[i % 4])); };
+    Pair m = pair(0);
 #pragma unroll
-    for (int i = 1; i < 8; ++i) m = __hmax2(m, __habs2(reinterpret_cast<const Pair*>(&token[i / 4])[i % 4]));
+    for (int i = 1; i < 8; ++i) m = __hmax2(m, pair(i));
     return larger(magnitude(to_float(m.x)), magnitude(to_float(m.y)));
   }
 };
@@ -276,6 +320,8 @@ inline constexpr int kAimR = 0, kAimK = 0, kAimB = 0, kAimA = -2, kAimV = -3, kA
 
 // NaN of NaN.
 __device__ __forceinline__ float fast_sigmoid(float x) { return fast_reciprocal(1.0f + fast_exp2(-1.44269504f * x)); }
+// log2 of a token's decay: -exp(-1/2) / ln 2 * sigmoid(w).
+__device__ __forceinline__ float log2_decay(float w) { return -0.87503877f * fast_sigmoid(w); }
 
 // log2 of the decay from the chunk's start, L, at this thread's tokens: L[0] before the first, L[1] after it, L[2] after the second.
 struct ChunkDecay {
@@ -285,12 +331,11 @@ struct ChunkDecay {
   // Before the barrier.
   template <class T, int INPUTS>
   __device__ __forceinline__ void start(const Own<T>& w, const ChunkRows& c, Exchange<INPUTS>& x) {
-    constexpr float log2_e_lambda = 0.87503877f;  // exp(-1/2) / ln 2
     const bool here[2] = {own_token() < c.n_tokens, own_token() + 1 < c.n_tokens};
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      const float first = here[0] ? -log2_e_lambda * fast_sigmoid(w.at(0, i)) : 0.0f;
-      const float second = here[1] ? -log2_e_lambda * fast_sigmoid(w.at(1, i)) : 0.0f;
+      const float first = here[0] ? log2_decay(w.at(0, i)) : 0.0f;
+      const float second = here[1] ? log2_decay(w.at(1, i)) : 0.0f;
       const float both = first + second;
       float sum = both;
 #pragma unroll

@@ -30,7 +30,7 @@ __device__ __forceinline__ void multiply_halves(float (&d)[NT][4], const uint32_
                                                 bool both, float low_to_high) {
   multiply<Tile>(d, low, tile, 0, 0);
   if (both) {
-    scale_acc(d, low_to_high);
+    if (low_to_high != 1.0f) scale_acc(d, low_to_high);
     multiply<Tile>(d, high, tile, 16, 0);
   }
 }
@@ -38,7 +38,7 @@ __device__ __forceinline__ void multiply_halves(float (&d)[NT][4], const uint32_
 // Slab of 16 rows into memory with its own scale.
 __device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, const float (&d)[8][4]) {
   const float s = power_scale(warp_largest(largest_of(d)), kStoreAim);
-  store_acc<Blocked>(tile, row, 0, d, 1.0f / s);
+  store_acc<Blocked>(tile, row, 0, d, inverse_scale(s));
   if (lane_index() == 0) *scale = s;
 }
 
@@ -77,9 +77,10 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
       scale_k = power_scale(block_largest(sh.exchange, kK), kAimK);
       scale_v = power_scale(block_largest(sh.exchange, kV), kAimV);
     }
-    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay, {1 / scale_r, 1 / scale_k, 1 / scale_a, 1 / scale_b}, r, k, a, b);
+    write_operands({sh.R, sh.A, OUTPUTS ? sh.K : nullptr, sh.B}, decay,
+                   {inverse_scale(scale_r), inverse_scale(scale_k), inverse_scale(scale_a), inverse_scale(scale_b)}, r, k, a, b);
     if constexpr (OUTPUTS) {
-      const float inverse = 1 / scale_v;
+      const float inverse = inverse_scale(scale_v);
 #pragma unroll
       for (int u = 0; u < 2; ++u) write_own(sh.V, u, [&](int i) { return v.at(u, i) * inverse; });
     }
@@ -99,7 +100,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
   __syncthreads();
 
   // Two warps take R, two A, each a half of the tokens; which, changes from block to block, as the later half has twice the work.
-  const int role = (warp_index() + static_cast<int>(index)) % kWarps, half = role % 2;
+  const int role = __shfl_sync(kWholeWarp, (warp_index() + static_cast<int>(index)) % kWarps, 0), half = role % 2;
   const bool with_a = role >= 2;
   uint32_t by_b[2][4];      // RB or AB as A operands
   float with_v[8][4] = {};  // RK V or AK V
@@ -135,11 +136,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
       if constexpr (OUTPUTS) store_acc<Tile>(sh.X, half * 16, 0, with_v);
 #pragma unroll
       for (int block = 0; block < 2; ++block) scale_acc(xb[block], scale_a * scale_b);
-      if (half == 0) {
-        inverse.start_low(sh.inverse, xb[0]);
-      } else {
-        inverse.start_high(sh.inverse, xb[0], xb[1]);
-      }
+      inverse.start(sh.inverse, half == 1, xb);
     }
   }
   __syncthreads();
@@ -159,18 +156,21 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
     }
   }
   __syncthreads();
-  const float low_to_high = sh.z_scale[0] / sh.z_scale[1];
+  const float low_to_high = sh.z_scale[0] * inverse_scale(sh.z_scale[1]);
   if (!with_a) {
     const float factor = scale_a * scale_b * sh.z_scale[half];
     float d[8][4] = {};
     multiply_halves(d, by_b[0], by_b[1], sh.W, half == 1, low_to_high);
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
+      float into[2];
+      load(sh.into + acc_column(n, 0), into);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const int j = acc_column(n, e);
-        const float r = to_float(sh.R[Tile::at(half * 16 + acc_row(e), j)]);
-        d[n][e] = (r + factor * d[n][e]) * scale_r * sh.into[j];
+      for (int e = 0; e < 4; e += 2) {
+        float r[2];
+        unpack_half2(r[0], r[1], acc_pair<Tile>(static_cast<const __half*>(sh.R), half * 16, 0, n, e));
+        d[n][e] = (r[0] + factor * d[n][e]) * (scale_r * into[0]);
+        d[n][e + 1] = (r[1] + factor * d[n][e + 1]) * (scale_r * into[1]);
       }
     }
     write_slab(maps.q + index * kStrip, maps.scale + index * kScales + kScaleQ + half, half * 16, d);
@@ -201,8 +201,10 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
     multiply_halves(u, low, high, sh.B, true, low_to_high);
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
+      float out_of[2];
+      load(sh.out_of + acc_column(n, 0), out_of);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) d[n][e] = (d[n][e] + factor * u[n][e]) * (scale_v * scale_k) * sh.out_of[acc_column(n, e)];
+      for (int e = 0; e < 4; ++e) d[n][e] = (d[n][e] + factor * u[n][e]) * (scale_v * scale_k * out_of[e % 2]);
     }
     write_slab(maps.d + index * kSquare, maps.scale + index * kScales + kScaleD + slab, slab * 16, d);
   }
@@ -211,10 +213,13 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
   a_of_transpose<Tile>(low, sh.W, 0, slab * 16);
   a_of_transpose<Tile>(high, sh.W, 16, slab * 16);
   multiply_halves(d, low, high, sh.B, true, low_to_high);
+  const float of_row[2] = {factor * sh.into[slab * 16 + acc_row(0)], factor * sh.into[slab * 16 + acc_row(2)]};
 #pragma unroll
   for (int n = 0; n < 8; ++n) {
+    float out_of[2];
+    load(sh.out_of + acc_column(n, 0), out_of);
 #pragma unroll
-    for (int e = 0; e < 4; ++e) d[n][e] *= factor * sh.into[slab * 16 + acc_row(e)] * sh.out_of[acc_column(n, e)];
+    for (int e = 0; e < 4; ++e) d[n][e] *= of_row[e / 2] * out_of[e % 2];
   }
   const uint32_t own = warp_largest(largest_of(d));
   if (lane_index() == 0) sh.largest_e[slab] = own;
@@ -223,7 +228,7 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) largest = larger(largest, sh.largest_e[w]);
   const float s = power_scale(largest, kStoreAim);
-  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, 1.0f / s);
+  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, inverse_scale(s));
   if (threadIdx.x == 0) maps.scale[index * kScales + kScaleE] = s;
 }
 

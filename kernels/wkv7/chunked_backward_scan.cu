@@ -1,8 +1,8 @@
 // G = dL/dS after every chunk, from the last chunk to the first:  G <- G diag(decay) + G E^T + dY^T Q.
-// A warp owns 16 value rows of G in registers; rows never mix, so a head may be cut into 1, 2 or 4 blocks. One barrier a chunk: while a chunk
-// is computed, E, Q and dy of the next ones arrive by asynchronous copies.
-#include "kernels/wkv7/chunked_backward.h"
+// A warp owns 16 value rows of G in registers; rows never mix, so a head may be cut into 1, 2 or 4 blocks. One barrier a chunk: while a
+// chunk is computed, E, Q and dy of the next ones arrive by asynchronous copies.
 #include "kernels/wkv7/chunk_maps.h"
+#include "kernels/wkv7/chunked_backward.h"
 
 namespace rk::cuda::wkv7 {
 namespace {
@@ -10,10 +10,10 @@ namespace {
 template <class T>
 struct ReverseScan {
   const T* dy;
-  Maps maps;                 // e, q, decay, scale
-  const float* dstate_out;   // null: zero
-  float* dstate_in;          // null: not wanted
-  States after;              // G, written
+  Maps maps;                // e, q, decay, scale
+  const float* dstate_out;  // null: zero
+  float* dstate_in;         // null: not wanted
+  States after;             // G, written
   Sequences s;
 };
 
@@ -48,7 +48,8 @@ __device__ __forceinline__ void fetch(ScanStage& to, const ReverseScan<T>& p, in
     copy_async_16(to.dy + Swizzled<kHead>::at(t, column), p.dy + rows.first + t * rows.stride + column, t < rows.n_tokens);
   }
   if (thread < 16) copy_async_16(to.decay + thread * 4, p.maps.decay + index * kHead + thread * 4, true);
-  if (thread >= 16 && thread < 16 + kScales / 4) copy_async_16(to.scale + (thread - 16) * 4, p.maps.scale + index * kScales + (thread - 16) * 4, true);
+  if (thread >= 16 && thread < 16 + kScales / 4)
+    copy_async_16(to.scale + (thread - 16) * 4, p.maps.scale + index * kScales + (thread - 16) * 4, true);
 }
 
 template <class T>
@@ -114,7 +115,8 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
       for (int i = 0; i < 4; ++i) {
         const float* x = &G[2 * k + i / 2][i % 2 * 2];
         a[k][i] = pack_half2(x[0] * G_inverse[i % 2], x[1] * G_inverse[i % 2]);
-        *reinterpret_cast<uint32_t*>(p.after.number + index * kSquare + blocked(row + acc_row(i % 2 * 2), acc_column(2 * k + i / 2, 0))) = a[k][i];
+        *reinterpret_cast<uint32_t*>(p.after.number + index * kSquare + blocked(row + acc_row(i % 2 * 2), acc_column(2 * k + i / 2, 0))) =
+            a[k][i];
       }
     if (lane % 4 == 0) {
       p.after.row_scale[index * kHead + row + acc_row(0)] = top == 0 ? 0.0f : G_unit[0];
@@ -171,7 +173,8 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
     for (int n = 0; n < 8; ++n)
 #pragma unroll
       for (int e = 0; e < 4; e += 2)
-        *reinterpret_cast<float2*>(p.dstate_in + head * kSquare + (row + acc_row(e)) * kHead + acc_column(n, e)) = float2{G[n][e], G[n][e + 1]};
+        *reinterpret_cast<float2*>(p.dstate_in + head * kSquare + (row + acc_row(e)) * kHead + acc_column(n, e)) =
+            float2{G[n][e], G[n][e + 1]};
   }
 }
 
@@ -187,7 +190,8 @@ void reverse_scan(const Exec& ex, const Wkv7Backward& a, const Maps& maps, const
                            .after = after,
                            .s = sequences(a.r.shape)};
     launch(ex, reverse_scan_kernel<T, WARPS>,
-           {.grid = dim3(static_cast<unsigned>(heads * (4 / WARPS))), .block = dim3(32 * WARPS), .shared = kScanStages * sizeof(ScanStage)}, p);
+           {.grid = dim3(static_cast<unsigned>(heads * (4 / WARPS))), .block = dim3(32 * WARPS), .shared = kScanStages * sizeof(ScanStage)},
+           p);
   };
   // Few heads are cut, so that every multiprocessor has work; E and Q are then read again from the cache.
   const auto launch_slices = [&]<class T>() {

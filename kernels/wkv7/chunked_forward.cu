@@ -35,11 +35,6 @@ __device__ __forceinline__ void fetch(Stage& s, const Maps& m, int64_t index) {
   fetch<THREADS>(s.scale, m.scale + index * kScales, kScales * 4);
 }
 
-__device__ __forceinline__ void unpack_half2(float& low, float& high, uint32_t x) {
-  const auto p = *reinterpret_cast<const Pack<__half, 2>*>(&x);
-  low = to_float(p.x[0]);
-  high = to_float(p.x[1]);
-}
 template <class T>
 __device__ __forceinline__ uint32_t pack2(float low, float high) {
   Pack<T, 2> p;
@@ -57,7 +52,7 @@ struct Ahead {
     for (int n = 0; n < 8; ++n) {
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
-        d[n][h] = *reinterpret_cast<const uint32_t*>(m.d + index * kSquare + blocked(row + acc_row(2 * h), acc_column(n, 0)));
+        d[n][h] = acc_pair<Blocked>(static_cast<const __half*>(m.d) + index * kSquare, row, 0, n, 2 * h);
       }
     }
   }
@@ -68,8 +63,7 @@ struct Ahead {
       for (int h = 0; h < 2; ++h) {
 #pragma unroll
         for (int n = 0; n < 2; ++n) {
-          y0[slab][h][n] =
-              *reinterpret_cast<const uint32_t*>(m.y0 + index * kStrip + blocked(slab * 16 + acc_row(2 * h), row + acc_column(n, 0)));
+          y0[slab][h][n] = acc_pair<Blocked>(static_cast<const __half*>(m.y0) + index * kStrip, slab * 16, row, n, 2 * h);
         }
       }
     }
@@ -79,7 +73,7 @@ struct Ahead {
 // A warp owns 16 value rows of one head's state in registers (rows never mix); SLABS warps of a block share the chunks' E and Q.
 // Moves per chunk and head E 8, D 8, Q 4, Y0 4 KiB in, y 4 and saved states 8 KiB out; E and Q again for every further block of the head.
 template <class T, int SLABS>
-__global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
+__global__ void __launch_bounds__(SLABS * 32) scan(Args<T> p) {
   constexpr int threads = SLABS * 32, parts = 4 / SLABS;
   auto* stages = shared_memory<Stage>();
   const int64_t head = blockIdx.x / parts;
@@ -116,13 +110,16 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
     uint32_t s16[8][2];
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
-      uint32_t m = 0;
+      Largest own;
 #pragma unroll
-      for (int n = 0; n < 8; ++n) m = larger(m, larger(magnitude(S[n][2 * h]), magnitude(S[n][2 * h + 1])));
-      m = warp_largest<4>(m);
+      for (int n = 0; n < 8; ++n) {
+        own.see(S[n][2 * h]);
+        own.see(S[n][2 * h + 1]);
+      }
+      const uint32_t m = warp_largest<4>(own.magnitude());
       scale[h] = power_scale(m, kStoreAim);
       saved_scale[h] = m == 0 ? 0.0f : scale[h];
-      const float inverse = 1.0f / scale[h];
+      const float inverse = inverse_scale(scale[h]);
 #pragma unroll
       for (int n = 0; n < 8; ++n) s16[n][h] = pack_half2(S[n][2 * h] * inverse, S[n][2 * h + 1] * inverse);
     }
@@ -131,7 +128,7 @@ __global__ void __launch_bounds__(SLABS * 32, 12 / SLABS) scan(Args<T> p) {
       for (int n = 0; n < 8; ++n) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
-          *reinterpret_cast<uint32_t*>(p.saved.number + index * kSquare + blocked(row + acc_row(2 * h), acc_column(n, 0))) = s16[n][h];
+          *acc_pair<Blocked>(p.saved.number + index * kSquare, row, 0, n, 2 * h) = s16[n][h];
         }
       }
       if (q == 0) {

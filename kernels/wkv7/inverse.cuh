@@ -72,9 +72,9 @@ __device__ __forceinline__ void multiply_block(float (&d)[2][4], const uint32_t 
   }
 }
 
-// What the two warps of the inverse share. The warp of the first 16 tokens calls start_low, that of the others start_high; after a barrier
-// finish() gives both their rows of Z as A operands: `own` for the block on the diagonal, `left` for the block left of it (high only), both
-// divided by the returned power of two.
+// What the two warps of the inverse share: the warp of the first 16 tokens, and that of the others (`high`). Each calls start() with its
+// rows of AB, the blocks left and right; after a barrier finish() gives its rows of Z as A operands: `own` for the block on the diagonal,
+// `left` for the block left of it (high only), both divided by the returned power of two.
 struct InverseShared {
   float block[3][kInverseFloats];
 };
@@ -82,13 +82,19 @@ struct Inverse {
   float z[2][4];
   uint32_t before[4];  // Z22 AB21
 
-  __device__ __forceinline__ void start_low(InverseShared& s, const float (&ab11)[2][4]) { invert_block(z, ab11, s.block[0]); }
-  __device__ __forceinline__ void start_high(InverseShared& s, const float (&ab21)[2][4], const float (&ab22)[2][4]) {
-    invert_block(z, ab22, s.block[1]);
+  __device__ __forceinline__ void start(InverseShared& s, bool high, const float (&ab)[2][2][4]) {
+    float diagonal[2][4];
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
 #pragma unroll
-      for (int e = 0; e < 4; ++e) s.block[2][acc_row(e) * kInverseRow + acc_column(n, e)] = ab21[n][e];
+      for (int e = 0; e < 4; ++e) diagonal[n][e] = high ? ab[1][n][e] : ab[0][n][e];
+    }
+    invert_block(z, diagonal, s.block[high]);
+    if (!high) return;
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) s.block[2][acc_row(e) * kInverseRow + acc_column(n, e)] = ab[0][n][e];
     }
     __syncwarp();
     uint32_t a[4];
@@ -104,7 +110,7 @@ struct Inverse {
       multiply_block(z21, before, s.block[0]);
       largest = larger(largest, largest_of(z21));
     }
-    const float scale = power_scale(warp_largest(largest), 0), inverse = 1.0f / scale;
+    const float scale = power_scale(warp_largest(largest), 0), inverse = inverse_scale(scale);
     a_of_acc(left, z21[0], z21[1], inverse);
     a_of_acc(own, z[0], z[1], inverse);
     return scale;
