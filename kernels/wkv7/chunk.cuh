@@ -93,6 +93,8 @@ __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
 __device__ __forceinline__ float inverse_scale(float scale) {
   return scale == scale ? __uint_as_float((254u << 23) - __float_as_uint(scale)) : scale;
 }
+// 1 / x of a power of two from power_scale(), which is at most 2^126; not finite or huge for NaN.
+__device__ __forceinline__ float inverse_power(float x) { return __uint_as_float((254u << 23) - __float_as_uint(x)); }
 inline constexpr int kStoreAim = 14;  // of tiles in memory: as far from fp16's denormals as they go
 
 __device__ __forceinline__ void unpack_half2(float& low, float& high, uint32_t x) {
