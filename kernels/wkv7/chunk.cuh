@@ -283,14 +283,13 @@ struct Own {
       return to_float(reinterpret_cast<const Pack<T, 2>*>(&word)->x[i % 2]);
     }
   }
+  // Exponent of the largest magnitude; numbers that are NaN are passed over, and stay NaN under any scale.
   __device__ __forceinline__ uint32_t largest() const {
-    Largest m;
+    using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+    Pair m = __habs2(reinterpret_cast<const Pair*>(&token[0])[0]);
 #pragma unroll
-    for (int u = 0; u < 2; ++u) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) m.see(at(u, i));
-    }
-    return m.magnitude();
+    for (int i = 1; i < 8; ++i) m = __hmax2(m, __habs2(reinterpret_cast<const Pair*>(&token[i / 4])[i % 4]));
+    return larger(magnitude(to_float(m.x)), magnitude(to_float(m.y)));
   }
 };
 
