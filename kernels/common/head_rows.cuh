@@ -2,7 +2,7 @@
 // A lane holds eight neighbouring channels of one head, a warp works on one row of its heads at a time, and a block keeps its columns for
 // all its rows, so that parameters are read once and their gradients stay in registers.
 #pragma once
-#include <array>
+#include <bit>
 
 #include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
@@ -26,9 +26,10 @@ struct HeadRows {
     while (lanes * kLaneChannels < N) lanes *= 2;
   }
   int64_t n_blocks() const { return ceil_div(R, rows); }
-  Launch over(unsigned planes) const {
-    const int64_t heads = 32 / lanes;
-    return {.grid = dim3(static_cast<unsigned>(ceil_div(C / N, heads)), static_cast<unsigned>(n_blocks()), planes), .block = kHeadThreads};
+  // Warps side by side in a row.
+  __host__ __device__ int across() const { return (C / N + 32 / lanes - 1) / (32 / lanes); }
+  Launch over(unsigned planes, size_t shared = 0) const {
+    return {.grid = dim3(static_cast<unsigned>(across() * n_blocks()), 1, planes), .block = kHeadThreads, .shared = shared};
   }
 };
 
@@ -39,13 +40,16 @@ inline int64_t rows_of_partial(int64_t R) { return ceil_div(std::max<int64_t>(ce
 template <int LANES>
 class HeadPlace {
  public:
-  __device__ explicit HeadPlace(const HeadRows& s) : s_(s) { channel_ = column(static_cast<int>(threadIdx.x) % 32, inside_); }
+  __device__ explicit HeadPlace(const HeadRows& s)
+      : s_(s), rows_(static_cast<int>(blockIdx.x) / s.across()), across_(static_cast<int>(blockIdx.x) % s.across()) {
+    channel_ = column(static_cast<int>(threadIdx.x) % 32, inside_);
+  }
 
   // Idle lanes read column 0 and write nothing.
   __device__ bool inside() const { return inside_; }
   __device__ int channel() const { return channel_; }
-  __device__ int first_row() const { return static_cast<int>(blockIdx.y) * s_.rows + static_cast<int>(threadIdx.x) / 32; }
-  __device__ int last_row() const { return min(s_.R, static_cast<int>(blockIdx.y + 1) * s_.rows); }
+  __device__ int first_row() const { return rows_ * s_.rows + static_cast<int>(threadIdx.x) / 32; }
+  __device__ int last_row() const { return min(s_.R, (rows_ + 1) * s_.rows); }
   // Of this thread's first channel in the tensor.
   __device__ int64_t at(int row) const { return static_cast<int64_t>(row) * s_.C + channel_; }
 
@@ -60,10 +64,11 @@ class HeadPlace {
     }
   }
 
-  // partial[n][column] = sum over the block's warps of x[n], in the order of warps. partial [N_SUMS, C] belongs to this block of rows.
+  // Sum over the block's warps of x[n], in the order of warps, to partial[block of rows][first + n][column]; there are n_vectors of them.
   template <int N_SUMS>
-  __device__ void store_sums(const float (&x)[N_SUMS][kLaneChannels], float* partial) const {
-    __shared__ float part[kHeadWarps][32 * kLaneChannels];
+  __device__ void store_sums(const float (&x)[N_SUMS][kLaneChannels], float* partial, int n_vectors, int first) const {
+    partial += (static_cast<int64_t>(rows_) * n_vectors + first) * s_.C;
+    float(*part)[32 * kLaneChannels] = space_of_sums();
     const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, lane = thread % 32;
     bool there;
     const int c = column(thread / kLaneChannels, there) + thread % kLaneChannels;
@@ -80,35 +85,44 @@ class HeadPlace {
   }
 
  private:
+  __device__ static auto space_of_sums() -> float (*)[32 * kLaneChannels] {
+    __shared__ float part[kHeadWarps][32 * kLaneChannels];
+    return part;
+  }
   __device__ int column(int lane, bool& there) const {
     const int lanes = LANES > 0 ? LANES : s_.lanes;
-    const int head = static_cast<int>(blockIdx.x) * (32 / lanes) + lane / lanes, in_head = lane % lanes * kLaneChannels;
+    const int head = across_ * (32 / lanes) + lane / lanes, in_head = lane % lanes * kLaneChannels;
     there = head * s_.N < s_.C && in_head < s_.N;
     return there ? head * s_.N + in_head : 0;
   }
 
   HeadRows s_;
+  int rows_, across_;  // which block of rows, which of the warps side by side
   int channel_;
   bool inside_;
 };
 
-// A lane's eight neighbours as memory holds them: half the registers of their floats. Moved in accesses of at most 16 bytes.
+template <class T>
+inline constexpr int kLaneParts = kLaneChannels / kWide<T>;
+
+// A lane's eight neighbours as memory holds them: half the registers of their floats. Moved in accesses of 16 bytes.
 template <class T>
 class Lane {
  public:
-  __device__ __forceinline__ explicit Lane(const T* p) {
+  __device__ __forceinline__ explicit Lane(const T* p) : Lane(reinterpret_cast<const uint4*>(p), 1) {}
+  __device__ __forceinline__ Lane(const uint4* p, int step) {
 #pragma unroll
-    for (int i = 0; i < kLaneChannels / W; ++i) part_[i] = reinterpret_cast<const Pack<T, W>*>(p)[i];
+    for (int i = 0; i < kLaneParts<T>; ++i) part_[i] = std::bit_cast<P>(p[i * step]);
   }
-  __device__ __forceinline__ float operator[](int i) const { return to_float(part_[i / W].x[i % W]); }
+  __device__ __forceinline__ float operator[](int i) const { return to_float(part_[i / kWide<T>].x[i % kWide<T>]); }
 
  private:
-  static constexpr int W = kWide<T> < kLaneChannels ? kWide<T> : kLaneChannels;
-  Pack<T, W> part_[kLaneChannels / W];
+  using P = Pack<T, kWide<T>>;
+  P part_[kLaneParts<T>];
 };
 template <class T>
 __device__ __forceinline__ void store_lane(T* p, const float (&x)[kLaneChannels]) {
-  constexpr int W = kWide<T> < kLaneChannels ? kWide<T> : kLaneChannels;
+  constexpr int W = kWide<T>;
 #pragma unroll
   for (int i = 0; i < kLaneChannels; i += W) {
     float part[W];
@@ -126,37 +140,6 @@ void with_lanes(int64_t N, const F& f) {
   } else {
     f.template operator()<0>();
   }
-}
-
-// Sums of columns [n_blocks, N_SUMS, C], added to the totals; a null total is left out.
-struct Totals {
-  float* p[5];
-};
-namespace {
-__global__ void add_partials_kernel(const float* partial, int n_blocks, int n_sums, int C, Totals totals) {
-  constexpr int slices = 8;
-  __shared__ float part[slices][32];
-  float* total = totals.p[blockIdx.y];
-  const int c = static_cast<int>(blockIdx.x * 32 + threadIdx.x), slice = static_cast<int>(threadIdx.y);
-  const int each = (n_blocks + slices - 1) / slices, last = min(n_blocks, (slice + 1) * each);
-  float sum = 0;
-  if (total && c < C) {
-#pragma unroll 8
-    for (int i = slice * each; i < last; ++i) sum += partial[(static_cast<int64_t>(i) * n_sums + blockIdx.y) * C + c];
-  }
-  part[slice][threadIdx.x] = sum;
-  __syncthreads();
-  if (slice != 0 || !total || c >= C) return;
-  for (int i = 1; i < slices; ++i) sum += part[i][threadIdx.x];
-  total[c] += sum;
-}
-}  // namespace
-
-inline void add_partials(const Exec& ex, const Tensor& partial, const Totals& totals) {
-  const Shape& s = partial.shape;
-  const Launch grid{.grid = dim3(static_cast<unsigned>(ceil_div(s[2], 32)), static_cast<unsigned>(s[1])), .block = dim3(32, 8)};
-  launch(ex, add_partials_kernel, grid, partial.as<float>(), static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
-         totals);
 }
 
 }  // namespace rk::cuda

@@ -1,5 +1,7 @@
 // Numbers in kernels: conversion to the float in which everything is computed, wide loads and stores.
 #pragma once
+#include <cstring>
+
 #include "kernels/common/launch.cuh"
 
 namespace rk::cuda {
@@ -40,9 +42,47 @@ struct alignas(sizeof(T) * W) Pack {
 template <class T>
 inline constexpr int kWide = 16 / static_cast<int>(sizeof(T));
 
+namespace detail {
+template <int BYTES>
+struct WordOf;
+template <>
+struct WordOf<16> {
+  using type = uint4;
+};
+template <>
+struct WordOf<8> {
+  using type = uint2;
+};
+template <>
+struct WordOf<4> {
+  using type = uint32_t;
+};
+template <>
+struct WordOf<2> {
+  using type = uint16_t;
+};
+}  // namespace detail
+
+// A pack as one word of memory: as a struct of elements the compiler may move it element by element.
+template <int W, class T>
+__device__ __forceinline__ Pack<T, W> load_pack(const T* p) {
+  using Word = typename detail::WordOf<sizeof(T) * W>::type;
+  const Word word = *reinterpret_cast<const Word*>(p);
+  Pack<T, W> v;
+  memcpy(&v, &word, sizeof v);
+  return v;
+}
+template <int W, class T>
+__device__ __forceinline__ void store_pack(T* p, const Pack<T, W>& v) {
+  using Word = typename detail::WordOf<sizeof(T) * W>::type;
+  Word word;
+  memcpy(&word, &v, sizeof v);
+  *reinterpret_cast<Word*>(p) = word;
+}
+
 template <int W, class T>
 __device__ __forceinline__ void load(const T* p, float (&x)[W]) {
-  const Pack<T, W> v = *reinterpret_cast<const Pack<T, W>*>(p);
+  const Pack<T, W> v = load_pack<W>(p);
 #pragma unroll
   for (int i = 0; i < W; ++i) x[i] = to_float(v.x[i]);
 }
@@ -51,7 +91,7 @@ __device__ __forceinline__ void store(T* p, const float (&x)[W]) {
   Pack<T, W> v;
 #pragma unroll
   for (int i = 0; i < W; ++i) v.x[i] = from_float<T>(x[i]);
-  *reinterpret_cast<Pack<T, W>*>(p) = v;
+  store_pack(p, v);
 }
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }

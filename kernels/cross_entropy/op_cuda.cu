@@ -1,19 +1,15 @@
 #include "kernels/cross_entropy/op.h"
 
-#include <bit>
+#include <cfloat>
 #include <climits>
-#include <type_traits>
 
-#include "kernels/common/mma.cuh"
-#include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
-#include "kernels/common/tuning.cuh"
+#include "kernels/cross_entropy/row.cuh"
 
 namespace rk::cuda {
 namespace {
 
-constexpr int kThreads = 512;
-constexpr int kHeld = 6;  // packs of a row that each thread holds in registers
+constexpr int kThreads = kRowThreads;
 
 // exp(x - top): the difference first, which is exact near the maximum.
 __device__ __forceinline__ float term(float x, float top) { return fast_exp2((x - top) * 1.44269504f); }
@@ -25,81 +21,40 @@ struct Rows {
   const float* weights;
   const double* loss_scale;
   double scale, l2_scale;
-  bool want_gradient;
   float* row_loss;
   double* row_sum;  // weight * loss
-  int64_t V;
+  int64_t R, V;
   int shared_packs;  // of a row that each thread holds in shared memory
 };
 
-// One row on the chip. Thread t has packs t, t + kThreads, ...: the first ones in registers, then some in shared memory; those of a longer
-// row are read again each time. So a row of 65536 16-bit logits is read from memory once.
-template <class T, int W>
-class Row {
- public:
-  using P = Pack<T, W>;
-  using Bits = std::conditional_t<sizeof(P) == 16, uint4, P>;  // whole registers
-
-  __device__ Row(T* z, int64_t V, P* shared, int shared_packs) : z_(reinterpret_cast<P*>(z)), shared_(shared + threadIdx.x) {
-    n_ = static_cast<int>((V / W + kThreads - 1 - threadIdx.x) / kThreads);
-    n_shared_ = min(n_, kHeld + shared_packs);
-    for (int i = kHeld; i < n_shared_; ++i) {
-      if constexpr (sizeof(P) == 16) {
-        copy_async_16(&shared_[(i - kHeld) * kThreads], &z_[place(i)], true);
-      } else {
-        shared_[(i - kHeld) * kThreads] = z_[place(i)];
-      }
-    }
-    copy_async_commit();
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      if (i < n_) held_[i] = reinterpret_cast<const Bits*>(z_)[place(i)];
-    }
-    copy_async_wait<0>();
-  }
-
-  // f(pack, number) in the order of numbers.
-  template <class F>
-  __device__ void each(const F& f) {
-#pragma unroll
-    for (int i = 0; i < kHeld; ++i) {
-      if constexpr (sizeof(P) == 16) forget(held_[i]);
-      if (i < n_) f(std::bit_cast<P>(held_[i]), i);
-    }
-#pragma unroll 1
-    for (int i = kHeld; i < n_shared_; ++i) f(shared_[(i - kHeld) * kThreads], i);
-#pragma unroll 1
-    for (int i = n_shared_; i < n_; ++i) f(z_[place(i)], i);
-  }
-  __device__ void put(const P& p, int number) const { z_[place(number)] = p; }
-  __device__ P again(int number) const { return z_[place(number)]; }
-  // First column of a pack of this thread.
-  __device__ int column(int number) const { return place(number) * W; }
-
- private:
-  __device__ int place(int number) const { return number * kThreads + static_cast<int>(threadIdx.x); }
-
-  P* z_;
-  P* shared_;
-  int n_, n_shared_;
-  Bits held_[kHeld];
+// What a thread, then the block, knows of a row.
+struct Softmax {
+  float top = -FLT_MAX;  // maximum
+  int pack = 0;          // this thread's first one that holds it
+  float sum = 0;         // of exp(z - top)
 };
 
-struct Top {
-  float value;
-  int pack;  // this thread's first one that holds the value
-};
-
-template <class T, int W>
-__device__ Top maximum(Row<T, W>& row) {
-  Top top{-INFINITY, 0};
-  row.each([&](const Pack<T, W>& p, int number) {
+// Maximum and sum in one pass: what is summed shrinks whenever the maximum grows.
+template <bool LAST, class T, int W>
+__device__ Softmax scan(Row<T, W>& row) {
+  Softmax s;
+  float sums[2] = {};
+  row.template pass<true, LAST>([&](const Pack<T, W>& p, int number) {
     float here = to_float(p.x[0]);
 #pragma unroll
     for (int i = 1; i < W; ++i) here = fmaxf(here, to_float(p.x[i]));
-    if (here > top.value) top = {here, number};
+    if (here > s.top) {
+      const float smaller = term(s.top, here);
+      sums[0] *= smaller;
+      sums[1] *= smaller;
+      s.top = here;
+      s.pack = number;
+    }
+#pragma unroll
+    for (int i = 0; i < W; ++i) sums[i % 2] += term(to_float(p.x[i]), s.top);
   });
-  return top;
+  s.sum = sums[0] + sums[1];
+  return s;
 }
 
 __device__ float block_max(float x) {
@@ -110,12 +65,22 @@ __device__ float block_max(float x) {
   return warp_max<kThreads / 32>(part[threadIdx.x % (kThreads / 32)]);
 }
 
-// Lowest column of the row that holds the block's maximum; INT_MAX where none does (NaN). Only thread 0 gets it.
+// Of the whole row.
+__device__ Softmax combine(const Softmax& mine) {
+  Softmax all = mine;
+  all.top = block_max(mine.top);
+  float sum[1] = {mine.sum * term(mine.top, all.top)};
+  block_sum<kThreads>(sum);
+  all.sum = sum[0];
+  return all;
+}
+
+// Lowest column of the row that holds the maximum; INT_MAX where none does (NaN). Only thread 0 gets it.
 template <class T, int W>
-__device__ int lowest_maximum(Row<T, W>& row, const Top& mine, float top) {
+__device__ int lowest_maximum(const Row<T, W>& row, const Softmax& mine, float top) {
   __shared__ int part[kThreads / 32];
   int lowest = INT_MAX;
-  if (mine.value == top) {
+  if (mine.top == top) {
     const Pack<T, W> p = row.again(mine.pack);
     for (int i = W - 1; i >= 0; --i) {
       if (to_float(p.x[i]) == top) lowest = row.column(mine.pack) + i;
@@ -130,61 +95,63 @@ __device__ int lowest_maximum(Row<T, W>& row, const Top& mine, float top) {
   return lowest;
 }
 
-template <class T, int W>
-__device__ float sum_exp(Row<T, W>& row, float top) {
-  float sums[2] = {};
-  row.each([&](const Pack<T, W>& p, int) {
-#pragma unroll
-    for (int i = 0; i < W; ++i) sums[i % 2] += term(to_float(p.x[i]), top);
-  });
-  float sum[1] = {sums[0] + sums[1]};
-  block_sum<kThreads>(sum);
-  return sum[0];
-}
+// Factors of a row's two gradients.
+struct Scales {
+  float loss, l2;
+};
 
-// One block a row. Memory: every logit read once and, where the gradient is wanted, written once.
 template <class T, int W>
-__global__ __launch_bounds__(kThreads, 2) void cross_entropy(Rows<T> a) {
-  const int64_t r = blockIdx.x;
-  T* z = a.logits + r * a.V;
-  const int target = a.targets[r];
-  const bool counted = target >= 0, inside = target < a.V;
-  const float of_target = counted && inside ? to_float(z[target]) : NAN;
-  Row<T, W> row(z, a.V, shared_memory<Pack<T, W>>(), a.shared_packs);
-  const Top mine = maximum(row);
-  const float top = block_max(mine.value);
-  const float sum = counted ? sum_exp(row, top) : 1.0f;
-  const double weight = a.weights ? static_cast<double>(a.weights[r]) : 1.0;
-  if (threadIdx.x == 0) {
-    const double ce = counted ? static_cast<double>(top) + static_cast<double>(logf(sum)) - static_cast<double>(of_target) : 0.0;
-    if (a.row_loss) a.row_loss[r] = static_cast<float>(ce);
-    a.row_sum[r] = counted ? weight * ce : 0.0;
-  }
-  if (!a.want_gradient) return;
-
-  const double outer = a.loss_scale ? *a.loss_scale : 1.0;
-  const bool pushed = a.l2_scale != 0;
-  const int lowest = pushed ? lowest_maximum(row, mine, top) : INT_MAX;
+__device__ void put_gradient(Row<T, W>& row, T* z, int target, float of_target, const Softmax& mine, const Softmax& all,
+                             const Scales& scales) {
+  const int lowest = scales.l2 != 0 ? lowest_maximum(row, mine, all.top) : INT_MAX;
   __syncthreads();  // who looked for the maximum has read the logits again
-  const float factor = static_cast<float>(outer * a.scale * weight), share = factor / sum;
-  if (counted) {
-    row.each([&](const Pack<T, W>& p, int number) {
+  const float share = scales.loss / all.sum;
+  if (target >= 0) {
+    row.template pass<false, true>([&](const Pack<T, W>& p, int number) {
       Pack<T, W> d;
 #pragma unroll
-      for (int i = 0; i < W; ++i) d.x[i] = from_float<T>(term(to_float(p.x[i]), top) * share);
+      for (int i = 0; i < W; ++i) d.x[i] = from_float<T>(term(to_float(p.x[i]), all.top) * share);
       row.put(d, number);
     });
   } else {
-    row.each([&](const Pack<T, W>&, int number) { row.put(Pack<T, W>{}, number); });
+    row.template pass<false, true>([&](const Pack<T, W>&, int number) { row.put(Pack<T, W>{}, number); });
   }
   __syncthreads();
   if (threadIdx.x != 0) return;
-  const float push = lowest == INT_MAX ? 0.0f : static_cast<float>(outer * a.l2_scale) * top;
-  if (counted && inside) {
-    const float d = term(of_target, top) * share - factor;
+  const float push = lowest == INT_MAX ? 0.0f : scales.l2 * all.top;
+  if (of_target == of_target) {
+    const float d = term(of_target, all.top) * share - scales.loss;
     z[target] = from_float<T>(target == lowest ? d + push : d);
   }
-  if (lowest != INT_MAX && lowest != target) z[lowest] = from_float<T>(counted ? share + push : push);
+  if (lowest != INT_MAX && lowest != target) z[lowest] = from_float<T>(target >= 0 ? share + push : push);
+}
+
+// A block takes every gridDim.x-th row. Memory: every logit read once and, where the gradient is wanted, written once.
+template <class T, int W, bool GRADIENT>
+__global__ __launch_bounds__(kThreads, 2) void cross_entropy(Rows<T> a) {
+  const double outer = a.loss_scale ? *a.loss_scale : 1.0;
+  Row<T, W> row(a.V, shared_memory<Pack<T, W>>(), a.shared_packs);
+  row.set_next(a.logits + blockIdx.x * a.V);
+  row.ask();
+  for (int64_t r = blockIdx.x; r < a.R; r += gridDim.x) {
+    T* z = a.logits + r * a.V;
+    row.advance();
+    row.set_next(r + gridDim.x < a.R ? z + gridDim.x * a.V : nullptr);
+    const int target = a.targets[r];
+    const bool counted = target >= 0;
+    const float of_target = counted && target < a.V ? to_float(z[target]) : NAN;
+    const double weight = a.weights ? static_cast<double>(a.weights[r]) : 1.0;
+    const Softmax mine = scan<!GRADIENT>(row), all = combine(mine);
+    if (threadIdx.x == 0) {
+      const double ce = counted ? static_cast<double>(all.top) + static_cast<double>(logf(all.sum)) - static_cast<double>(of_target) : 0.0;
+      if (a.row_loss) a.row_loss[r] = static_cast<float>(ce);
+      a.row_sum[r] = counted ? weight * ce : 0.0;
+    }
+    if constexpr (GRADIENT) {
+      const Scales scales{static_cast<float>(outer * a.scale * weight), static_cast<float>(outer * a.l2_scale)};
+      put_gradient(row, z, target, of_target, mine, all, scales);
+    }
+  }
 }
 
 // loss_sum += the rows' losses: thread t adds its run of neighbours, then threads' sums are added in order.
@@ -202,13 +169,19 @@ __global__ void add_losses(const double* row_sum, int64_t R, double* loss_sum) {
 }
 
 template <class T, int W>
-void rows(const Exec& ex, Rows<T> a, int64_t R) {
+void rows(const Exec& ex, Rows<T> a, bool want_gradient) {
   constexpr int64_t sweep = kThreads * sizeof(Pack<T, W>);
-  const int64_t wanted = std::max<int64_t>(0, ceil_div(a.V, W * kThreads) - kHeld);
+  const int64_t wanted = std::max<int64_t>(0, ceil_div(a.V, W * kThreads) - kHeldPacks);
   const int64_t fitting = (static_cast<int64_t>(ex.gpu->shared_limit()) / 2 - 1024) / sweep;  // two blocks on one processor
   a.shared_packs = static_cast<int>(std::min(wanted, fitting));
-  launch(ex, cross_entropy<T, W>,
-         {.grid = static_cast<unsigned>(R), .block = kThreads, .shared = static_cast<size_t>(a.shared_packs * sweep)}, a);
+  const Launch grid{.grid = static_cast<unsigned>(std::min<int64_t>(a.R, 2 * ex.gpu->n_sm())),
+                    .block = kThreads,
+                    .shared = static_cast<size_t>(a.shared_packs * sweep)};
+  if (want_gradient) {
+    launch(ex, cross_entropy<T, W, true>, grid, a);
+  } else {
+    launch(ex, cross_entropy<T, W, false>, grid, a);
+  }
 }
 
 }  // namespace
@@ -222,15 +195,15 @@ void run(const Exec& ex, const CrossEntropy& a, const Tensor& row_sum) {
                     .loss_scale = maybe<double>(a.loss_scale),
                     .scale = a.scale,
                     .l2_scale = a.l2_scale,
-                    .want_gradient = a.want_gradient,
                     .row_loss = maybe<float>(a.row_loss),
                     .row_sum = row_sum.as<double>(),
+                    .R = R,
                     .V = V,
                     .shared_packs = 0};
     if (V % kWide<T> == 0) {
-      rows<T, kWide<T>>(ex, p, R);
+      rows<T, kWide<T>>(ex, p, a.want_gradient);
     } else {
-      rows<T, 1>(ex, p, R);
+      rows<T, 1>(ex, p, a.want_gradient);
     }
   });
   launch(ex, add_losses, {.grid = 1, .block = kSumThreads}, row_sum.as<double>(), R, a.loss_sum.as<double>());

@@ -4,7 +4,7 @@
 
 namespace rk {
 
-// y = x in y's dtype (f64, f32, bf16 in any combination); y may not partly overlap x.
+// y = x in y's dtype (f64, f32, bf16, f16 in any combination); y may not partly overlap x.
 struct Cast {
   Tensor x, y;
 };
@@ -12,7 +12,7 @@ struct Cast {
 struct Add {
   Tensor x, y;
 };
-// out [1] f64 += sum of squares of x, in fixed blocks of 4096 elements summed in order: the thread count does not change bits.
+// out [1] f64 += sum of squares of x, formed in double, in fixed blocks of elements that are summed in order: the same bits in every run.
 struct SumOfSquares {
   Tensor x, out;
 };

@@ -10,6 +10,18 @@ namespace {
 
 constexpr int64_t kSquareBlock = 4096;
 
+using cpu::get;
+using cpu::put;
+float get(const f16* p, int64_t i) { return to_float(p[i]); }
+void put(f16* p, int64_t i, float x) { p[i] = to_f16(x); }
+
+// Element types of casts: those of models on any device.
+template <class F>
+void with_cast_dtype(DType t, const F& f) {
+  if (t == DType::f16) return f.template operator()<f16>();
+  with_dtype(t, f);
+}
+
 template <class X, class Y>
 void cast(const Exec& ex, const Cast& a) {
   const X* x = a.x.as<X>();
@@ -55,7 +67,7 @@ double square_block(const X* x, int64_t n) {
 int64_t n_square_blocks(int64_t n) { return (n + kSquareBlock - 1) / kSquareBlock; }
 
 void run(const Exec& ex, const Cast& a) {
-  with_dtype(a.x.dtype, [&]<class X>() { with_dtype(a.y.dtype, [&]<class Y>() { cast<X, Y>(ex, a); }); });
+  with_cast_dtype(a.x.dtype, [&]<class X>() { with_cast_dtype(a.y.dtype, [&]<class Y>() { cast<X, Y>(ex, a); }); });
 }
 
 void run(const Exec& ex, const Add& a) {

@@ -67,7 +67,7 @@ struct GemmKeyHash {
 // Algorithms come from cuBLASLt's own ranking and are never timed here, so that every run takes the same.
 class GemmPlan {
  public:
-  static constexpr int kRanks = 8;
+  static constexpr int kRanks = 24;
 
   // rank: place in the ranking; found() tells whether it has so many.
   GemmPlan(cublasLtContext* blas, const GemmKey& k, int rank = 0)
@@ -89,6 +89,7 @@ class GemmPlan {
   ~GemmPlan() { cublasLtMatmulDescDestroy(product_); }
 
   bool found() const { return found_; }
+  const cublasLtMatmulAlgo_t& algorithm() const { return algorithm_; }
 
   void run(const Exec& ex, const Gemm& g, const Tensor& workspace) {
     if (g.bias) set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias.data);

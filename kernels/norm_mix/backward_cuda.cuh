@@ -17,8 +17,8 @@ struct BackwardRows {
   const float* dstate_out;
   float *dstate_in, *partial;  // partial [strips, N + 2, C]: dmu_m, dweight, dbias
   const T *mu[N], *dy[N];
-  int64_t R, length;
-  int C;
+  int64_t R;
+  int length, C;
   float eps;
 };
 
@@ -67,20 +67,21 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
   __shared__ __align__(16) float part[2][kMaxRowThreads / 32 * 4];
   const int c = static_cast<int>(threadIdx.x) * W;
   const bool active = c < a.C;
-  const int64_t begin = a.R * blockIdx.x / gridDim.x, end = a.R * (blockIdx.x + 1) / gridDim.x;
+  const int begin = static_cast<int>(a.R * blockIdx.x / gridDim.x), end = static_cast<int>(a.R * (blockIdx.x + 1) / gridDim.x);
+  const auto at = [&](int row) { return static_cast<int64_t>(row) * a.C + c; };  // where this thread's columns of a row begin
   const Ring ring;
 
   // Rows before the strip's begin (x: before the array's) come as zeros; what is made of them is not used.
-  const auto fetch_dy = [&](int64_t row, int stage) {
+  const auto fetch_dy = [&](int row, int stage) {
     const bool wanted = active && row >= begin;
-    const int64_t at = wanted ? row * a.C + c : 0;
+    const int64_t from = wanted ? at(row) : 0;
 #pragma unroll
-    for (int m = 0; m < N; ++m) copy_async_16(ring.dy(stage, m), a.dy[m] + at, wanted);
+    for (int m = 0; m < N; ++m) copy_async_16(ring.dy(stage, m), a.dy[m] + from, wanted);
   };
-  const auto fetch_rest = [&](int64_t row, int stage, int slot_of_x) {
+  const auto fetch_rest = [&](int row, int stage, int slot_of_x) {
     const bool wanted = active && row >= begin, has_x = wanted && row >= 2;
-    copy_async_16(ring.dx(stage), a.dx + (wanted ? row * a.C + c : 0), wanted);
-    copy_async_16(ring.x(slot_of_x), a.x + (has_x ? (row - 2) * a.C + c : 0), has_x);
+    copy_async_16(ring.dx(stage), a.dx + (wanted ? at(row) : 0), wanted);
+    copy_async_16(ring.x(slot_of_x), a.x + (has_x ? at(row - 2) : 0), has_x);
     copy_async_commit();
   };
 #pragma unroll
@@ -94,23 +95,22 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
 #pragma unroll
   for (int m = 0; m < N; ++m) *ring.mu(m) = active ? load_pack<T, W>(a.mu[m] + c) : P{};
 
-  const auto first_of = [&](int64_t row) { return row >= 0 ? to_float(a.x[row * a.C]) : 0.0f; };
-  int64_t b = (end - 1) / a.length;
-  int t = static_cast<int>(end - 1 - b * a.length);
+  const auto first_of = [&](int row) { return row >= 0 ? to_float(a.x[static_cast<int64_t>(row) * a.C]) : 0.0f; };
+  int b = (end - 1) / a.length, t = end - 1 - b * a.length;
   float from_next[W] = {};
   if (t != a.length - 1) {
     if (active) {
 #pragma unroll
       for (int m = 0; m < N; ++m) {
         float dy[W], mu[W];
-        load(a.dy[m] + end * a.C + c, dy);
+        load(a.dy[m] + at(end), dy);
         load(ring.mu(m)->x, mu);
 #pragma unroll
         for (int j = 0; j < W; ++j) from_next[j] += dy[j] * mu[j];
       }
     }
   } else if (a.dstate_out && active) {
-    load_floats(a.dstate_out + b * a.C + c, from_next);
+    load_floats(a.dstate_out + at(b), from_next);
   }
 
   // Rows: 0 the current one, 1 the one before it, 2 the one before that.
@@ -121,8 +121,8 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
     P x0{}, x1{};
     float sums[4] = {};
     if (active) {
-      x0 = load_pack<T, W>(a.x + (end - 1) * a.C + c);
-      if (end >= 2) x1 = load_pack<T, W>(a.x + (end - 2) * a.C + c);
+      x0 = load_pack<T, W>(a.x + at(end - 1));
+      if (end >= 2) x1 = load_pack<T, W>(a.x + at(end - 2));
       add_shifted(x0, shift0, sums[0], sums[1]);
       add_shifted(x1, shift1, sums[2], sums[3]);
     }
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
   float shift2 = first_of(end - 3);
 
   int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2, buffer = 0;
-  for (int64_t row = end - 1; row >= begin; --row, buffer ^= 1) {
+  for (int row = end - 1; row >= begin; --row, buffer ^= 1) {
     const float shift_after = first_of(row - 3);
     copy_async_wait<STAGES - 1>();
     float g[W], sums[4] = {};
@@ -154,7 +154,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
       }
       if (t == 0) {
         x1[0] = x1[1] = x1[2] = x1[3] = 0;
-        if (a.state_in && active) load(a.state_in + b * a.C + c + 4 * q, x1);
+        if (a.state_in && active) load(a.state_in + at(b) + 4 * q, x1);
       }
 #pragma unroll
       for (int j = 0; j < 4; ++j) change[j] = x1[j] - rounded<T>(x0[j] * weight[j] + bias[j]);
@@ -181,6 +181,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
         sums[0] += g[i];
         sums[1] += g[i] * x0[j];
       }
+      __syncwarp();  // keeps the quads apart, which halves what they take of registers
     }
     if (active) add_shifted(*ring.x(slot2), shift2, sums[2], sums[3]);
     fetch_dy(row - STAGES, stage);
@@ -193,17 +194,17 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
     for (int j = 0; j < W; ++j) {
       out[j] = to_float(old.x[j]) + stats0.rstd * (g[j] - plain - (to_float(x0.x[j]) - stats0.mean) * stats0.rstd * scaled);
     }
-    if (active) store(a.dx + row * a.C + c, out);
+    if (active) store(a.dx + at(row), out);
     fetch_rest(row - STAGES, stage, slot0);
     if (t == 0) {
       if (a.dstate_in && active) {
 #pragma unroll
-        for (int j = 0; j < W; ++j) a.dstate_in[b * a.C + c + j] = from_next[j];
+        for (int j = 0; j < W; ++j) a.dstate_in[at(b) + j] = from_next[j];
       }
 #pragma unroll
       for (int j = 0; j < W; ++j) from_next[j] = 0;
-      t = static_cast<int>(a.length);
-      if (--b >= 0 && a.dstate_out && active) load_floats(a.dstate_out + b * a.C + c, from_next);
+      t = a.length;
+      if (--b >= 0 && a.dstate_out && active) load_floats(a.dstate_out + at(b), from_next);
     }
     --t;
     stats0 = stats1, stats1 = row_stats(sums[2], sums[3], shift2, per_column, a.eps);
@@ -246,7 +247,7 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
                           .mu = {},
                           .dy = {},
                           .R = a.x.shape[0] * a.x.shape[1],
-                          .length = a.x.shape[1],
+                          .length = static_cast<int>(a.x.shape[1]),
                           .C = static_cast<int>(a.x.shape[2]),
                           .eps = static_cast<float>(a.eps)};
   PartialTotals totals;
@@ -257,7 +258,7 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
   }
   totals.to[N] = maybe<float>(a.dweight);
   totals.to[N + 1] = maybe<float>(a.dbias);
-  constexpr int stages = 2;
+  constexpr int stages = N == 1 ? 4 : 2;
   const Launch strips{
       .grid = static_cast<unsigned>(n_strips), .block = static_cast<unsigned>(threads), .shared = RowRing<T, N, stages>::bytes(threads)};
   launch(ex, norm_mix_backward<T, N, stages>, strips, rows);

@@ -1,6 +1,7 @@
 #include "kernels/rwkv7_output/op.h"
 
-#include "kernels/common/head_rows.cuh"
+#include "kernels/common/partials.cuh"
+#include "kernels/common/row_queue.cuh"
 
 namespace rk::cuda {
 namespace {
@@ -52,6 +53,9 @@ struct Backward {
 enum Sum { kDweight, kDbias, kDr_k, kSums };
 
 template <class T>
+using Queue = RowQueue<6 * kLaneParts<T>, sizeof(T) == 2 ? 3 : 1>;
+
+template <class T>
 __device__ __forceinline__ void add_lane(const T* p, float (&x)[kW]) {
   const Lane<T> more(p);
 #pragma unroll
@@ -64,11 +68,18 @@ __global__ __launch_bounds__(kHeadThreads, 2) void backward(Backward<T> p, HeadR
   const HeadPlace<LANES> place(s);
   const int c = place.channel();
   const float share = 1.0f / static_cast<float>(s.N);
-  const Lane<T> weight(p.weight + c), bias(p.bias + c), r_k(p.r_k + c);
   float sums[kSums][kW] = {};
-  for (int row = place.first_row(); row < place.last_row(); row += kHeadWarps) {
-    const int64_t at = place.at(row);
-    const Lane<T> y(p.y + at), r(p.r + at), k(p.k + at), v(p.v + at), g(p.g + at), dout(p.dout + at);
+  Queue<T> queue;
+  const auto ask = [&](int row) {
+    const T* from[] = {p.y, p.r, p.k, p.v, p.g, p.dout};
+#pragma unroll
+    for (int i = 0; i < 6; ++i) queue.fetch(i * kLaneParts<T>, from[i] + place.at(row));
+  };
+  queue.each(place, ask, [&](int row) {
+    constexpr int n = kLaneParts<T>;
+    const Lane<T> y = queue.template take<T>(0), r = queue.template take<T>(n), k = queue.template take<T>(2 * n);
+    const Lane<T> v = queue.template take<T>(3 * n), g = queue.template take<T>(4 * n), dout = queue.template take<T>(5 * n);
+    const Lane<T> weight(p.weight + c), bias(p.bias + c), r_k(p.r_k + c);  // every row again: registers are dearer
     float mean = 0, bonus = 0, dbonus = 0, plain = 0, scaled = 0, squares = 0;
 #pragma unroll
     for (int i = 0; i < kW; ++i) {
@@ -100,7 +111,8 @@ __global__ __launch_bounds__(kHeadThreads, 2) void backward(Backward<T> p, HeadR
       sums[kDweight][i] += dz * normed;
       sums[kDbias][i] += dz;
     }
-    if (!place.inside()) continue;
+    if (!place.inside()) return;
+    const int64_t at = place.at(row);
     if (p.out) store_lane(p.out + at, out);
     store_lane(p.dg + at, dg);
     store_lane(p.dy + at, dy);
@@ -120,8 +132,8 @@ __global__ __launch_bounds__(kHeadThreads, 2) void backward(Backward<T> p, HeadR
     store_lane(p.dr + at, dr);
     store_lane(p.dk + at, dk);
     store_lane(p.dv + at, dv);
-  }
-  place.store_sums(sums, p.partial + static_cast<int64_t>(blockIdx.y) * kSums * s.C);
+  });
+  place.store_sums(sums, p.partial, kSums, 0);
 }
 
 }  // namespace
@@ -169,9 +181,10 @@ void run(const Exec& ex, const Rwkv7OutputBackward& a) {
                         .partial = partial.as<float>(),
                         .eps = static_cast<float>(a.eps),
                         .add = a.add};
-    with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(1), p, rows); });
+    with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(1, Queue<T>::kBytes), p, rows); });
   });
-  add_partials(ex, partial, {{maybe<float>(a.dweight), maybe<float>(a.dbias), maybe<float>(a.dr_k)}});
+  const PartialTotals totals{{maybe<float>(a.dweight), maybe<float>(a.dbias), maybe<float>(a.dr_k)}};
+  add_partials(ex, partial.as<float>(), static_cast<int>(rows.n_blocks()), kSums, C, totals);
 }
 
 }  // namespace rk::cuda

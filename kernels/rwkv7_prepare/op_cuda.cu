@@ -1,6 +1,7 @@
 #include "kernels/rwkv7_prepare/op.h"
 
-#include "kernels/common/head_rows.cuh"
+#include "kernels/common/partials.cuh"
+#include "kernels/common/row_queue.cuh"
 
 namespace rk::cuda {
 namespace {
@@ -87,9 +88,7 @@ struct Backward {
 enum Sum { kDa0, kDk_k, kDk_a, kDv0, kDw0, kSums };
 
 template <class T>
-__device__ float* partial_of_block(const Backward<T>& p, const HeadRows& s, int sum) {
-  return p.partial + (static_cast<int64_t>(blockIdx.y) * kSums + sum) * s.C;
-}
+using Queue = RowQueue<5 * kLaneParts<T> + kLaneParts<float>, sizeof(T) == 2 ? 3 : 1>;
 
 template <class T, int LANES>
 __device__ void keys(const Backward<T>& p, const HeadRows& s) {
@@ -97,9 +96,16 @@ __device__ void keys(const Backward<T>& p, const HeadRows& s) {
   const int c = place.channel();
   const Lane<T> a0(p.a0 + c), k_k(p.k_k + c), k_a(p.k_a + c);
   float sums[3][kW] = {};
-  for (int row = place.first_row(); row < place.last_row(); row += kHeadWarps) {
-    const int64_t at = place.at(row);
-    const Lane<T> key(p.k0 + at), a_lora(p.a_lora + at), dk(p.dk + at), da(p.da + at), db(p.db + at);
+  Queue<T> queue;
+  const auto ask = [&](int row) {
+    const T* from[] = {p.k0, p.a_lora, p.dk, p.da, p.db};
+#pragma unroll
+    for (int i = 0; i < 5; ++i) queue.fetch(i * kLaneParts<T>, from[i] + place.at(row));
+  };
+  queue.each(place, ask, [&](int row) {
+    constexpr int n = kLaneParts<T>;
+    const Lane<T> key = queue.template take<T>(0), a_lora = queue.template take<T>(n), dk = queue.template take<T>(2 * n);
+    const Lane<T> da = queue.template take<T>(3 * n), db = queue.template take<T>(4 * n);
     float alpha[kW], dkappa[kW], squares = 0, along = 0;
 #pragma unroll
     for (int i = 0; i < kW; ++i) {
@@ -124,17 +130,19 @@ __device__ void keys(const Backward<T>& p, const HeadRows& s) {
       sums[kDk_k][i] += du * key[i];
       sums[kDk_a][i] += mixed * rest;
     }
-    if (!place.inside()) continue;
-    store_lane(p.da_lora + at, pre);
-    store_lane(p.dk0 + at, dkey);
-  }
-  place.store_sums(sums, partial_of_block(p, s, kDa0));
+    if (!place.inside()) return;
+    store_lane(p.da_lora + place.at(row), pre);
+    store_lane(p.dk0 + place.at(row), dkey);
+  });
+  place.store_sums(sums, p.partial, kSums, kDa0);
 }
 
 template <class T>
-__device__ __forceinline__ void value_row(const Backward<T>& p, int64_t at, const Lane<T>& v0, float (&dv0)[kW]) {
-  const Lane<T> own(p.v0_in + at), v_lora(p.v_lora + at), first(p.v_first + at), dv(p.dv + at);
-  const Lane<float> before(p.dv_first + at);
+__device__ __forceinline__ void value_row(const Backward<T>& p, const Queue<T>& queue, int64_t at, const Lane<T>& v0, float (&dv0)[kW]) {
+  constexpr int n = kLaneParts<T>;
+  const Lane<T> own = queue.template take<T>(n), v_lora = queue.template take<T>(2 * n), first = queue.template take<T>(3 * n);
+  const Lane<T> dv = queue.template take<T>(4 * n);
+  const Lane<float> before = queue.template take<float>(5 * n);
   float pre[kW], down[kW], dfirst[kW];
 #pragma unroll
   for (int i = 0; i < kW; ++i) {
@@ -150,8 +158,8 @@ __device__ __forceinline__ void value_row(const Backward<T>& p, int64_t at, cons
 }
 
 template <class T>
-__device__ __forceinline__ void decay_row(const Backward<T>& p, int64_t at, float (&dw0)[kW]) {
-  const Lane<T> dw(p.dw + at);
+__device__ __forceinline__ void decay_row(const Backward<T>& p, const Queue<T>& queue, int64_t at, float (&dw0)[kW]) {
+  const Lane<T> dw = queue.template take<T>(0);
   float same[kW];
 #pragma unroll
   for (int i = 0; i < kW; ++i) {
@@ -168,12 +176,22 @@ __device__ void values(const Backward<T>& p, const HeadRows& s) {
   const int c = place.channel();
   const Lane<T> v0((p.v_first ? p.v0 : p.a0) + c);
   float sums[2][kW] = {};
-  for (int row = place.first_row(); row < place.last_row() && place.inside(); row += kHeadWarps) {
+  Queue<T> queue;
+  const auto ask = [&](int row) {
     const int64_t at = place.at(row);
-    if (p.dw) decay_row(p, at, sums[1]);
-    if (p.v_first) value_row(p, at, v0, sums[0]);
-  }
-  place.store_sums(sums, partial_of_block(p, s, kDv0));
+    if (p.dw) queue.fetch(0, p.dw + at);
+    if (!p.v_first) return;
+    const T* from[] = {p.v0_in, p.v_lora, p.v_first, p.dv};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) queue.fetch((i + 1) * kLaneParts<T>, from[i] + at);
+    queue.fetch(5 * kLaneParts<T>, p.dv_first + at);
+  };
+  queue.each(place, ask, [&](int row) {
+    if (!place.inside()) return;
+    if (p.dw) decay_row(p, queue, place.at(row), sums[1]);
+    if (p.v_first) value_row(p, queue, place.at(row), v0, sums[0]);
+  });
+  place.store_sums(sums, p.partial, kSums, kDv0);
 }
 
 // Elements moved per channel: k0, a_lora, dk, da, db, da_lora, dk0 (7), dw where its sum is wanted (1); behind layer 0 v0_in, v_lora,
@@ -242,10 +260,11 @@ void run(const Exec& ex, const Rwkv7PrepareBackward& a) {
                   .dv_first = maybe<float>(a.dv_first),
                   .partial = partial.as<float>()};
     if (!a.dw0 && !p.dw_lora) p.dw = nullptr;
-    with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(p.v_first || p.dw ? 2 : 1), p, rows); });
+    with_lanes(a.N, [&]<int LANES>() { launch(ex, backward<T, LANES>, rows.over(p.v_first || p.dw ? 2 : 1, Queue<T>::kBytes), p, rows); });
   });
   float* dv0 = a.v_first ? maybe<float>(a.dv0) : nullptr;
-  add_partials(ex, partial, {{maybe<float>(a.da0), maybe<float>(a.dk_k), maybe<float>(a.dk_a), dv0, maybe<float>(a.dw0)}});
+  const PartialTotals totals{{maybe<float>(a.da0), maybe<float>(a.dk_k), maybe<float>(a.dk_a), dv0, maybe<float>(a.dw0)}};
+  add_partials(ex, partial.as<float>(), static_cast<int>(rows.n_blocks()), kSums, C, totals);
 }
 
 }  // namespace rk::cuda

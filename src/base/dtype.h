@@ -51,6 +51,10 @@ struct DTypeOf<bf16> {
   static constexpr DType value = DType::bf16;
 };
 template <>
+struct DTypeOf<f16> {
+  static constexpr DType value = DType::f16;
+};
+template <>
 struct DTypeOf<int32_t> {
   static constexpr DType value = DType::i32;
 };

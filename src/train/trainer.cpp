@@ -1,8 +1,5 @@
 #include "train/trainer.h"
 
-#include <chrono>
-#include <cmath>
-#include <deque>
 #include <filesystem>
 #include <optional>
 
@@ -14,32 +11,21 @@
 #include "train/horizon.h"
 #include "train/initial_weights.h"
 #include "train/memory_plan.h"
+#include "train/pending_steps.h"
 #include "train/run_log.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
-#include "train/step_numbers.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
 namespace rk {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
-
 constexpr double kFirstLossScale = 65536;   // of fp16
 constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
 // What the ranks tell each other once a step beside its sums.
 enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
-
-// A step whose work is queued and whose numbers have not arrived.
-struct Outstanding {
-  StepReport report;  // what is known beforehand
-  double targets = 0, rank_targets = 0;
-  Clock::time_point began;
-  std::vector<int64_t> offsets;
-};
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
@@ -117,9 +103,7 @@ class Trainer {
   CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
   int64_t last_saved_step_ = -1;
   double host_flags_[kFlags] = {};
-  std::deque<Outstanding> outstanding_;
-  std::vector<int64_t> offsets_;  // of the step that is reported
-  Clock::time_point last_collected_;
+  PendingSteps pending_;
   size_t memory_before_ = 0, memory_planned_ = 0;  // of the GPU
   bool memory_compared_ = false;
 };
@@ -247,8 +231,7 @@ void Trainer::restore() {
 
 // Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place.
 void Trainer::queue_step() {
-  Outstanding& step = outstanding_.emplace_back();
-  step.began = Clock::now();
+  PendingStep& step = pending_.begin();
   const Exec ex = exec();
   const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
   batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
@@ -291,6 +274,7 @@ void Trainer::queue_step() {
   shards_->update(ex,
                   {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
+  pending_.queued();
 
   const int64_t in_run = state_.step - horizon_.first_step;
   r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;
@@ -318,24 +302,9 @@ void Trainer::tell_ranks() {
 
 // Waits for the oldest outstanding step and completes its report.
 StepReport Trainer::collect() {
-  Outstanding step = std::move(outstanding_.front());
-  outstanding_.pop_front();
-  StepReport r = step.report;
-  watchdog_->progress(r.step, "waiting for its numbers");
+  watchdog_->progress(pending_.oldest(), "waiting for its numbers");
   const StepValues v = numbers_->collect();
-  r.loss = step.targets > 0 ? v.loss / step.targets : 0;
-  r.rank_loss = step.rank_targets > 0 ? v.rank_loss / step.rank_targets : 0;
-  r.grad_norm = v.norm;
-  r.clip = config_.grad_clip > 0 ? 1 / std::max(1.0, (r.grad_norm + 1e-6) / config_.grad_clip) : 1;
-  r.skipped = !v.applied;
-  offsets_ = std::move(step.offsets);
-  r.offsets = &offsets_;
-  // A step that was queued while the one before it was computed began when that one ended.
-  r.seconds = seconds_since(std::max(step.began, last_collected_));
-  last_collected_ = Clock::now();
-  r.tokens_per_s = static_cast<double>(horizon_.real_bsz * config_.ctx_len) / r.seconds;
-  r.seconds_left = horizon_.last_step > 0 ? static_cast<double>(horizon_.last_step - r.step) * r.seconds : 0;
-
+  const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
   if (scales_loss()) {
     state_.extra["loss_scale"] = std::to_string(v.loss_scale);
@@ -370,7 +339,7 @@ Due Trainer::due_after_step() {
 // something is due.
 void Trainer::after_step() {
   const Due due = due_after_step();
-  while (outstanding_.size() > 1) report(collect(), nullptr);
+  while (pending_.size() > 1) report(collect(), nullptr);
   if (gpu_ && !due.any()) return;
   const StepReport last = collect();
   std::optional<Validation::Result> validated;

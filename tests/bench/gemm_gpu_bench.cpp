@@ -1,11 +1,12 @@
 // TFLOP/s of a training step's matrix products on a GPU, and what the places behind the first in cuBLASLt's ranking would reach.
-//   gemm_gpu_bench [MODEL...]    0.19b 0.19b-short 1.5b 2.9b; all without arguments
+//   gemm_gpu_bench [MODEL...]    0.19b 0.19b-short 1.5b 2.9b 7.2b; all without arguments
 #include <cstdio>
 
 #ifdef ROOKERY_CUDA
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@
 #include "base/rng.h"
 #include "kernels/gemm/op.h"
 #include "kernels/gemm/plan_cuda.h"
-#include "support/gpu_exec.h"
+#include "support/place.h"
 
 namespace rk {
 namespace {
@@ -33,7 +34,8 @@ struct ModelSizes {
 constexpr ModelSizes kModels[] = {{"0.19b", 12, 768, 65536, 64, 64, 32, 128},
                                   {"0.19b-short", 12, 768, 8192, 64, 64, 32, 128},
                                   {"1.5b", 24, 2048, 32768, 128, 128, 64, 224},
-                                  {"2.9b", 32, 2560, 32768, 128, 128, 96, 256}};
+                                  {"2.9b", 32, 2560, 32768, 128, 128, 96, 256},
+                                  {"7.2b", 32, 4096, 8192, 160, 160, 96, 320}};
 
 // Forward, input gradient and weight gradient of a layer whose weight lies as [out,in] or as a factor [in,out].
 void add_layer(std::vector<Product>& all, const std::string& name, int64_t R, int64_t in, int64_t out, const Product& forward) {
@@ -78,7 +80,11 @@ std::vector<Product> products_of(const ModelSizes& m) {
 class Bench {
  public:
   Bench()
-      : gpu_(size_t{64} << 20), a_(Device::cuda, kBytes), b_(Device::cuda, kBytes), c_(Device::cuda, kBytes), base_(Device::cuda, kBytes) {
+      : gpu_(Device::cuda, size_t{64} << 20),
+        a_(Device::cuda, kBytes),
+        b_(Device::cuda, kBytes),
+        c_(Device::cuda, kBytes),
+        base_(Device::cuda, kBytes) {
     std::vector<bf16> x(size_t{4} << 20);
     const Random random(1, 1);
     for (size_t i = 0; i < x.size(); ++i) x[i] = bf16(static_cast<float>(random.normal(i)));
@@ -91,7 +97,7 @@ class Bench {
         copy(gpu_.ex(), from, to->tensor(DType::bf16, from.shape, at));
       }
     }
-    std::printf("%s, %d SMs, cuBLASLt %zu\n", gpu_.gpu().name().c_str(), gpu_.gpu().n_sm(), cublasLtGetVersion());
+    std::printf("%s, %d SMs, cuBLASLt %zu\n", test::test_gpu().name().c_str(), test::test_gpu().n_sm(), cublasLtGetVersion());
   }
 
   void model(const ModelSizes& m) {
@@ -111,11 +117,11 @@ class Bench {
   void host_time() {
     const Gemm g = gemm_of({.M = 64, .N = 64, .K = 64});
     run(gpu_.ex(), g);
-    gpu_.gpu().synchronize();
+    test::test_gpu().synchronize();
     const auto began = std::chrono::steady_clock::now();
     for (int i = 0; i < 500; ++i) run(gpu_.ex(), g);
     const double us = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - began).count() / 500;
-    gpu_.gpu().synchronize();
+    test::test_gpu().synchronize();
     std::printf("host time of a call: %.2f us\n", us);
   }
 
@@ -137,32 +143,51 @@ class Bench {
     return g;
   }
 
-  // Median of single calls' times.
-  double ms_of(cuda::GemmPlan& plan, const Gemm& g, double flops) {
-    const ArenaScope scope(gpu_.scratch());
-    const Tensor workspace = gpu_.scratch().take(DType::u8, {cuda::kGemmWorkspace});
-    const int n = flops > 1e12 ? 5 : 9;
-    plan.run(gpu_.ex(), g, workspace);
-    std::vector<GpuEvent> events(static_cast<size_t>(n + 1));
-    for (int i = 0; i <= n; ++i) {
-      events[static_cast<size_t>(i)].record(gpu_.gpu());
-      if (i < n) plan.run(gpu_.ex(), g, workspace);
-    }
-    gpu_.gpu().synchronize();
-    std::vector<double> ms;
-    for (size_t i = 1; i < events.size(); ++i) ms.push_back(events[i].ms_since(events[i - 1]));
-    std::sort(ms.begin(), ms.end());
-    return ms[ms.size() / 2];
+  template <class T>
+  static T config(const cuda::GemmPlan& plan, cublasLtMatmulAlgoConfigAttributes_t what) {
+    T value{};
+    size_t written = 0;
+    check(cublasLtMatmulAlgoConfigGetAttribute(&plan.algorithm(), what, &value, sizeof value, &written));
+    return value;
+  }
+  static std::string describe(const cuda::GemmPlan& plan) {
+    return cat("id", config<int32_t>(plan, CUBLASLT_ALGO_CONFIG_ID), " t", config<uint32_t>(plan, CUBLASLT_ALGO_CONFIG_TILE_ID), " s",
+               config<uint32_t>(plan, CUBLASLT_ALGO_CONFIG_STAGES_ID), " k", config<int32_t>(plan, CUBLASLT_ALGO_CONFIG_SPLITK_NUM), " r",
+               config<uint32_t>(plan, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME), " w",
+               config<uint32_t>(plan, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING), " o", config<uint32_t>(plan, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+               " i", config<uint16_t>(plan, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID), " c",
+               config<uint16_t>(plan, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID));
   }
 
+  // Medians of single calls' times by place in the ranking; the rivals take turns.
   Result measure(const Product& p) {
     const Gemm g = gemm_of(p);
     const double flops = 2.0 * static_cast<double>(p.M) * static_cast<double>(p.N) * static_cast<double>(p.K);
-    std::vector<double> ms;
+    const ArenaScope scope(*gpu_.ex().scratch);
+    const Tensor workspace = gpu_.ex().scratch->take(DType::u8, {cuda::kGemmWorkspace});
+    std::deque<cuda::GemmPlan> plans;
     for (int rank = 0; rank < cuda::GemmPlan::kRanks; ++rank) {
-      cuda::GemmPlan plan(gpu_.gpu().blas(), cuda::GemmKey(gpu_.ex(), g), rank);
-      if (!plan.found()) break;
-      ms.push_back(ms_of(plan, g, flops));
+      plans.emplace_back(test::test_gpu().blas(), cuda::GemmKey(gpu_.ex(), g), rank);
+      if (!plans.back().found()) {
+        plans.pop_back();
+        break;
+      }
+    }
+    constexpr size_t rounds = 7;
+    for (auto& plan : plans) plan.run(gpu_.ex(), g, workspace);
+    std::deque<GpuEvent> events(rounds * plans.size() + 1);
+    events[0].record(test::test_gpu());
+    for (size_t i = 0; i < rounds * plans.size(); ++i) {
+      plans[i % plans.size()].run(gpu_.ex(), g, workspace);
+      events[i + 1].record(test::test_gpu());
+    }
+    test::test_gpu().synchronize();
+    std::vector<double> ms;
+    for (size_t rank = 0; rank < plans.size(); ++rank) {
+      std::vector<double> times;
+      for (size_t i = rank; i < rounds * plans.size(); i += plans.size()) times.push_back(events[i + 1].ms_since(events[i]));
+      std::sort(times.begin(), times.end());
+      ms.push_back(times[rounds / 2]);
     }
     const auto best = std::min_element(ms.begin(), ms.end());
     std::printf("%-20s %6ld %6ld %6ld  %c%c%-5s%-5s%-4s %7.3f  %7.1f  %d %.2f ", p.name.c_str(), long(p.M), long(p.N), long(p.K),
@@ -173,11 +198,18 @@ class Bench {
                 p.bias ? "bias" : "", ms[0], flops / ms[0] * 1e-9, static_cast<int>(best - ms.begin()), ms[0] / *best);
     for (size_t i = 1; i < ms.size(); ++i) std::printf(" %.2f", ms[0] / ms[i]);
     std::printf("\n");
+    std::vector<size_t> order(ms.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [&](size_t x, size_t y) { return ms[x] < ms[y]; });
+    std::printf("    first %s |", describe(plans[0]).c_str());
+    for (size_t i = 0; i < std::min<size_t>(6, order.size()); ++i)
+      std::printf(" %zu %.2f %s |", order[i], ms[0] / ms[order[i]], describe(plans[order[i]]).c_str());
+    std::printf("\n");
     return {ms[0], *best, flops};
   }
 
   static constexpr size_t kBytes = size_t{4400} << 20;
-  test::GpuExec gpu_;
+  test::PlaceExec gpu_;
   Buffer a_, b_, c_, base_;
 };
 

@@ -74,7 +74,7 @@ class StepBench {
   void run() {
     std::vector<double> seconds;
     auto last = std::chrono::steady_clock::now();
-    for (int i = 0; i < options_.warmup + options_.steps; ++i) {
+    for (int i = 0; i <= options_.warmup + options_.steps; ++i) {
       queue_step();
       if (i == 0) continue;  // one step ahead of the GPU, as in training
       collect();

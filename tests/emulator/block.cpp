@@ -33,7 +33,7 @@ struct Copy {
 };
 
 struct Thread {
-  void* stack = nullptr;  // where it goes on
+  Context context;
   uint3 index{};
   Doing doing = Doing::ended;
   int barrier = 0;
@@ -61,7 +61,7 @@ struct Machine {
   int n_threads = 0, alive = 0, running = 0;
   int in_warp[kMaxThreads / 32]{}, ended[kMaxThreads / 32]{};  // threads of each warp
   int turns[kMaxThreads]{}, first_turn = 0, n_turns = 0;       // a ring of threads that can go on
-  void* main_stack = nullptr;
+  Context main;
   std::string failure;
 };
 
@@ -106,9 +106,7 @@ std::string who_waits() {
 }
 
 [[noreturn]] void leave_block() {
-  Machine& m = machine();
-  void* nowhere;
-  rk_emulator_switch_stack(&nowhere, m.main_stack);
+  switch_to(running_thread().context, machine().main, true);
   __builtin_unreachable();
 }
 
@@ -125,7 +123,7 @@ void next_thread() {
   Thread &from = running_thread(), &to = m.threads[static_cast<size_t>(next)];
   m.running = next;
   threadIdx = to.index;
-  if (&from != &to) rk_emulator_switch_stack(&from.stack, to.stack);
+  if (&from != &to) switch_to(from.context, to.context, from.doing == Doing::ended);
 }
 
 // In the order of turns.
@@ -192,6 +190,7 @@ void end_thread() {
 }
 
 void thread_main() {
+  arrived();
   std::string error;
   try {
     (*machine().kernel)();
@@ -214,7 +213,7 @@ void run_block() {
   for (int i = 0; i < m.n_threads; ++i) {
     Thread& t = m.threads[static_cast<size_t>(i)];
     const unsigned n = static_cast<unsigned>(i);
-    t.stack = m.stacks.begin(i, thread_main);
+    t.context = m.stacks.begin(i, thread_main);
     t.index = {n % blockDim.x, n / blockDim.x % blockDim.y, n / (blockDim.x * blockDim.y)};
     t.copy_group = 0;
     t.copies.clear();
@@ -225,7 +224,7 @@ void run_block() {
   --m.n_turns;
   m.running = first;
   threadIdx = running_thread().index;
-  rk_emulator_switch_stack(&m.main_stack, running_thread().stack);
+  switch_to(m.main, running_thread().context);
   if (m.failure.empty() && !m.shared.intact()) m.failure = "dynamic shared memory was written behind its end";
   if (!m.failure.empty())
     fail(cat("emulated kernel, block ", text_of(blockIdx), " of ", text_of({gridDim.x, gridDim.y, gridDim.z}), ", ", m.n_threads,
@@ -255,6 +254,7 @@ void run(dim3 grid, dim3 block, size_t shared, const std::function<void()>& kern
   check_sizes(grid, block, shared);
   const DeviceMemoryOpen open;
   m.kernel = &kernel;
+  m.main = own_stack();
   m.n_threads = static_cast<int>(block.x * block.y * block.z);
   m.shared.resize(shared);
   gridDim = grid;

@@ -4,8 +4,20 @@
 
 namespace rk::cuda::emulator {
 
-// Leaves this stack, remembering where in *from, and goes on at `to`.
-extern "C" void rk_emulator_switch_stack(void** from, void* to);
+// A stack, and where on it to go on.
+struct Context {
+  void* at = nullptr;
+  const void* low = nullptr;  // its bytes, of which AddressSanitizer wants to know
+  size_t n_bytes = 0;
+  void* fake_stack = nullptr;
+};
+
+// Leaves the running stack, whose context is `from`, and goes on with `to`. `last`: nobody will come back.
+void switch_to(Context& from, const Context& to, bool last = false);
+// The first thing that a new stack's function calls.
+void arrived();
+// The stack that the CPU's thread began with.
+Context own_stack();
 
 // n stacks, each ending in a page that may not be touched.
 class Stacks {
@@ -15,8 +27,8 @@ class Stacks {
   Stacks& operator=(const Stacks&) = delete;
   ~Stacks();
 
-  // Where to switch to so that entry(), which never returns, begins on stack i.
-  void* begin(int i, void (*entry)()) const;
+  // Switching to it begins entry(), which never returns, on stack i.
+  Context begin(int i, void (*entry)()) const;
 
  private:
   char* memory_ = nullptr;

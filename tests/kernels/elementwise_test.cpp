@@ -12,27 +12,55 @@ Tensor with_dtype_of(const Tensor& t, DType dtype) {
   return r;
 }
 
-TEST(Cast, EveryPairOfTypesKeepsBf16Values) {
-  for (DType from : {DType::f64, DType::f32, DType::bf16}) {
-    for (Held to : {Held::f64, Held::f32, Held::model}) {
-      OpCase c;
-      c.in("x", {7, 65}).out("y", {7, 65}, to);
-      c.call = [](const Exec& ex, const Tensors& t) { run(ex, Cast{.x = t("x"), .y = t("y")}); };
-      EXPECT_EQ(run_case(c, from).at("y"), c.slot("x").values);
+// Where operators run: the CPU, and a GPU where there is one.
+std::vector<Place> places() { return has_gpu() ? std::vector<Place>{1, Device::cuda} : std::vector<Place>{1}; }
+
+constexpr DType kTypes[] = {DType::f64, DType::f32, DType::bf16, DType::f16};
+
+// Values under a cast, whose y begins `offset` elements into its memory.
+std::vector<double> cast_values(Place place, const std::vector<double>& values, DType from, DType to, int64_t offset = 0) {
+  const auto n = static_cast<int64_t>(values.size());
+  Guarded x(from, {n}, place.device), y(to, {n + offset}, place.device);
+  x.fill(values);
+  y.fill(std::vector<double>(values.size() + static_cast<size_t>(offset), 0));
+  const PlaceExec exec(place, 0);
+  run(exec.ex(), Cast{.x = x.tensor(), .y = y.tensor().slice(offset, n)});
+  y.expect_guards("y");
+  const std::vector<double> result = y.values();
+  return {result.begin() + offset, result.end()};
+}
+
+TEST(Cast, EveryPairOfTypesKeepsWhatBothHold) {
+  for (Place place : places()) {
+    for (int64_t n : {1, 455, 5000}) {
+      const std::vector<double> values = random_values("x", n);  // bf16 holds them, and f16 those that are not tiny
+      std::vector<double> halves(values);
+      for (double& x : halves) x = static_cast<double>(to_float(to_f16(static_cast<float>(x))));
+      for (DType from : kTypes) {
+        for (DType to : kTypes) {
+          const auto& given = from == DType::f16 ? halves : values;
+          const double limit = from == DType::f16 && to == DType::bf16 ? 0x1p-8 : 0;  // bf16 has fewer digits than f16
+          const auto got = cast_values(place, given, from, to, n % 3);
+          EXPECT_LE(relative_difference(got, to == DType::f16 ? halves : given), limit) << name_of(from) << " to " << name_of(to);
+        }
+      }
     }
   }
 }
 
 TEST(Cast, RoundsToNearestEvenAndKeepsNan) {
-  OpCase c;
-  c.in("x", {5}, Held::f32, {1.00390625, 1.01171875, -1.004, NAN, INFINITY}).out("y", {5});
-  c.call = [](const Exec& ex, const Tensors& t) { run(ex, Cast{.x = t("x"), .y = t("y")}); };
-  const std::vector<double> y = run_case(c, DType::bf16).at("y");
-  EXPECT_EQ(y[0], 1.0);
-  EXPECT_EQ(y[1], 1.015625);
-  EXPECT_EQ(y[2], -1.0078125);
-  EXPECT_TRUE(std::isnan(y[3]));
-  EXPECT_EQ(y[4], INFINITY);
+  for (Place place : places()) {
+    const auto y = cast_values(place, {1.00390625, 1.01171875, -1.004, NAN, INFINITY}, DType::f32, DType::bf16);
+    EXPECT_EQ(y[0], 1.0);
+    EXPECT_EQ(y[1], 1.015625);
+    EXPECT_EQ(y[2], -1.0078125);
+    EXPECT_TRUE(std::isnan(y[3]));
+    EXPECT_EQ(y[4], INFINITY);
+    const auto h = cast_values(place, {1 + 0x1p-11, 1 + 0x3p-11, 65519, 65520, 0x1p-25, 0x3p-25, NAN, -INFINITY}, DType::f32, DType::f16);
+    EXPECT_EQ(std::vector<double>(h.begin(), h.begin() + 6), (std::vector<double>{1, 1 + 0x1p-9, 65504, INFINITY, 0, 0x1p-23}));
+    EXPECT_TRUE(std::isnan(h[6]));
+    EXPECT_EQ(h[7], -INFINITY);
+  }
 }
 
 OpCase add_case(int64_t n, Held x) {
@@ -51,17 +79,21 @@ TEST(Add, SumsInTheWiderType) {
   c.slot("x").values = {0x1p-30};
   c.slot("y").values = {1};
   c.slots[1].held = Held::f64;
-  EXPECT_EQ(run_case(c, DType::f32).at("y")[0], 1 + 0x1p-30);
+  for (Place place : places()) EXPECT_EQ(run_case(c, DType::f32, place).at("y")[0], 1 + 0x1p-30);
 }
 
 TEST(SumOfSquares, AddsInDouble) {
-  for (int64_t n : {1, 15, 4096, 4097, 50001}) {
+  for (int64_t n : {1, 15, 4096, 4097, 50001, 100003}) {
     OpCase c;
     c.in("x", {n}).inout("out", {1}, Held::f64, {0.5});
     c.call = [](const Exec& ex, const Tensors& t) { run(ex, SumOfSquares{.x = t("x"), .out = t("out")}); };
     double expected = 0.5;
     for (double x : c.slot("x").values) expected += x * x;
-    for (DType dtype : {DType::f64, DType::f32, DType::bf16}) EXPECT_NEAR(run_case(c, dtype).at("out")[0], expected, 1e-12 * expected);
+    for (Place place : places()) {
+      for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+        EXPECT_NEAR(run_case(c, dtype, place).at("out")[0], expected, 1e-12 * expected);
+      }
+    }
     expect_same_bits_for_threads(c);
   }
 }
@@ -71,9 +103,12 @@ TEST(Fill, SetsEveryElement) {
     OpCase c;
     c.out("x", {n});
     c.call = [](const Exec& ex, const Tensors& t) { run(ex, Fill{.x = t("x"), .value = 1.5}); };
-    for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
-      EXPECT_EQ(run_case(c, dtype, 2).at("x"), std::vector<double>(static_cast<size_t>(n), 1.5));
+    for (Place place : places()) {
+      for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+        EXPECT_EQ(run_case(c, dtype, place).at("x"), std::vector<double>(static_cast<size_t>(n), 1.5));
+      }
     }
+    EXPECT_EQ(run_case(c, DType::f32, 2).at("x"), std::vector<double>(static_cast<size_t>(n), 1.5));
   }
 }
 

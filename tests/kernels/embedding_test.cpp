@@ -40,6 +40,19 @@ TEST(Embedding, OtherTypesAndThreads) {
   expect_same_bits_for_threads(backward_case(400, 50, 130));
 }
 
+// Tokens that fill many tiles of the sorted order, begin in the middle of one, or end with one; tables of one, two and three bytes of ids.
+TEST(Embedding, FrequentTokens) {
+  for (auto [R, V, C] : {std::array<int64_t, 3>{1500, 40, 12}, {700, 300, 7}, {64, 1, 8}, {1, 70000, 4}, {2000, 70000, 4}}) {
+    OpCase c = backward_case(R, V, C);
+    std::vector<double>& id = c.slot("ids").values;
+    for (int64_t r = 0; r < R; ++r) {
+      if (r % 3 == 0 && V > 20) id[static_cast<size_t>(r)] = 17;
+      if (r % 7 == 0) id[static_cast<size_t>(r)] = static_cast<double>(V - 1);
+    }
+    expect_close_to_double(c, 1e-6, 1e-6);
+  }
+}
+
 TEST(Embedding, RefusesIdsOutsideTheTable) {
   for (double bad : {-1.0, 5.0}) {
     OpCase forward = forward_case(3, 5, 4), backward = backward_case(3, 5, 4);

@@ -60,6 +60,8 @@ TEST(LayerNorm, OneColumnIsItsBias) {
 TEST(LayerNorm, FloatAndBf16AreCloseToDouble) {
   expect_close_to_double(forward_case(65, 100));
   expect_close_to_double(backward_case(65, 100));
+  expect_close_to_double(forward_case(9, 520));
+  expect_close_to_double(backward_case(300, 264, true));
 }
 
 TEST(LayerNorm, ThreadsDoNotChangeBits) {

@@ -72,7 +72,8 @@ TEST(StepControl, AStepThatIsNotFiniteChangesNothing) {
     EXPECT_EQ(r.at("decision")[kGradScale], 0);
     EXPECT_EQ(r.at("state"), (std::vector<double>{7, 1, 0}));
   }
-  for (double x : step({}, 1.0, NAN, {0, 1, 0}).at("decision")) EXPECT_TRUE(std::isfinite(x)) << "also before the first update";
+  const Values r = step({}, 1.0, NAN, {0, 1, 0});
+  for (double x : r.at("decision")) EXPECT_TRUE(std::isfinite(x)) << "also before the first update";
 }
 
 TEST(StepControl, LossScaleFollowsItsSchedule) {

@@ -100,6 +100,9 @@ TEST(TokenShift, SegmentsGiveTheWholeSequence) {
 TEST(TokenShift, OtherTypesAndThreads) {
   expect_close_to_double(forward_case({2, 17, 65, 6}));
   expect_close_to_double(backward_case({2, 17, 65, 6}));
+  expect_close_to_double(forward_case({2, 70, 24, 6}));
+  expect_close_to_double(backward_case({2, 70, 24, 6}));
+  expect_close_to_double(backward_case({150, 1, 8, 2}));
   expect_same_bits_for_threads(forward_case({3, 100, 65, 6}));
   expect_same_bits_for_threads(backward_case({3, 100, 65, 6}));
 }

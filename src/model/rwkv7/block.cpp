@@ -1,4 +1,3 @@
-#include "kernels/elementwise/op.h"
 #include "model/rwkv7/units.h"
 
 namespace rk::rwkv7 {
@@ -34,21 +33,21 @@ void Block::forward(const Exec& ex, const UnitForward& a) const {
   const Tensor x = a.in.x.view({R, C_}), out = a.out.x.view({R, C_});
   BlockSaved* saved = a.saved ? &a.saved->emplace<BlockSaved>() : nullptr;
   const Tensor mid = saved ? ex.kept->take(dtype_, {R, C_}) : out;
-  if (x.data != mid.data) run(ex, Cast{.x = x, .y = mid});
   att_.forward(ex, {.B = B,
                     .T = T,
-                    .residual = mid,
+                    .x = x,
+                    .out = mid,
                     .v_first = a.out.shared.view({R, C_}),
                     .shift_in = part(a.state_in, kAttShift),
                     .wkv_in = part(a.state_in, kWkv),
                     .shift_out = part(a.state_out, kAttShift),
                     .wkv_out = part(a.state_out, kWkv),
                     .saved = saved ? &saved->att : nullptr});
-  if (saved) run(ex, Cast{.x = mid, .y = out});
   const Tensor hidden = ffn_.take_hidden(saved ? *ex.kept : *ex.scratch, R);
   ffn_.forward(ex, {.B = B,
                     .T = T,
-                    .residual = out,
+                    .x = mid,
+                    .out = out,
                     .shift_in = part(a.state_in, kFfnShift),
                     .shift_out = part(a.state_out, kFfnShift),
                     .hidden = hidden});

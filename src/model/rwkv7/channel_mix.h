@@ -1,21 +1,20 @@
-// RWKV-7's channel mix with its norm, added onto the residual stream:  x += W_value relu(W_key mix(LN2(x)))^2.
+// RWKV-7's channel mix with its norm and the residual stream around it:  out = x + W_value relu(W_key mix(LN2(x)))^2.
 #pragma once
 #include "model/rwkv7/params.h"
 #include "nn/linear.h"
-#include "nn/norm.h"
 
 namespace rk::rwkv7 {
 
 struct ChannelMixForward {
   int64_t B, T;
-  Tensor residual;             // [R,C], R = B*T; read, then added to
+  Tensor x, out;               // [R,C], R = B*T: the residual stream before and after; out may be x
   Tensor shift_in, shift_out;  // null = zero; null = not wanted
-  Tensor hidden;               // [R,F] relu(...)^2, written: what backward needs beside the residual
+  Tensor hidden;               // [R,F] relu(...)^2, written: what backward needs beside x
 };
 struct ChannelMixBackward {
   int64_t B, T;
-  Tensor x, hidden;              // the residual before forward; as forward left it
-  Tensor dx;                     // gradient of the residual, in place
+  Tensor x, hidden;              // as in forward; as forward left it
+  Tensor dx;                     // gradient of out on entry, of x on return
   Tensor shift_in;               // as in forward
   Tensor dshift_out, dshift_in;  // null = zero; null = not wanted
 };
@@ -28,16 +27,10 @@ class ChannelMix {
   Tensor take_hidden(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, key_.n_out()}); }
 
  private:
-  // The mix and what it comes from.
-  struct Input {
-    Tensor normed, mixed;
-    NormStats stats;
-  };
-  Input mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
+  Tensor mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
 
   ChannelMixParams p_;
   DType dtype_;
-  Norm ln2_;
   Linear key_, value_;
 };
 

@@ -8,7 +8,8 @@
 namespace rk::rwkv7 {
 namespace {
 
-constexpr int64_t kChunkBytes = 128 << 20;  // of logits, where the user does not say
+// Of logits, where the user does not say. A GPU wants many rows for its products and the launches around them.
+int64_t chunk_bytes(Device device) { return device == Device::cuda ? int64_t{512} << 20 : int64_t{128} << 20; }
 
 // A tensor without a shape was not handed over; in a dry run those that were have shapes but no data.
 bool given(const Tensor& t) { return t.shape.rank > 0; }
@@ -29,14 +30,15 @@ Head::Head(const HeadParams& p, const ModelSpec& spec)
       C_(spec.n_embd),
       V_(spec.vocab_size),
       chunk_(spec.head_chunk),
-      dtype_(spec.dtype) {
-  if (chunk_ == 0) chunk_ = std::max<int64_t>(1, kChunkBytes / (V_ * static_cast<int64_t>(size_of(acc_dtype(dtype_)))));
-}
+      dtype_(spec.dtype) {}
 
 void Head::forward(const Exec& ex, const UnitForward& a) const {
   const ArenaScope scope(*ex.scratch);
-  const int64_t R = a.seg.B * a.seg.T, rows = std::min(chunk_, R);
-  const DType acc = acc_dtype(dtype_);
+  // On a GPU training's logits are in the model's dtype and become their gradient in place, as in the reference: a third less traffic.
+  const DType acc = ex.device == Device::cuda && a.saved ? dtype_ : acc_dtype(dtype_);
+  const int64_t R = a.seg.B * a.seg.T;
+  const int64_t fitting = std::max<int64_t>(1, chunk_bytes(ex.device) / (V_ * static_cast<int64_t>(size_of(acc))));
+  const int64_t rows = std::min(chunk_ > 0 ? chunk_ : fitting, R);
   require(!a.saved || given(a.seg.targets), "training has targets");
   Tensor dx;
   if (a.saved) dx = a.saved->emplace<HeadSaved>().dx = ex.kept->take(dtype_, {R, C_});
@@ -68,6 +70,7 @@ void Head::forward_chunk(const Exec& ex, const UnitForward& a, int64_t first, co
                        .weights = part(a.seg.weights, first, n),
                        .scale = a.seg.scale,
                        .l2_scale = a.seg.l2_scale,
+                       .loss_scale = a.seg.loss_scale,
                        .want_gradient = a.saved != nullptr,
                        .loss_sum = a.seg.loss_sum,
                        .row_loss = part(a.seg.row_loss, first, n)});

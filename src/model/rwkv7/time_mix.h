@@ -1,23 +1,22 @@
-// RWKV-7's time mix with its norm, added onto the residual stream:  x += W_o (z g),  from LN1(x).
+// RWKV-7's time mix with its norm and the residual stream around it:  out = x + W_o (z g),  z g from LN1(x).
 #pragma once
 #include <array>
 
 #include "model/rwkv7/params.h"
 #include "nn/low_rank.h"
-#include "nn/norm.h"
 
 namespace rk::rwkv7 {
 
-// What backward needs. Norms, mixes, the operator's operands and the product before W_o are formed again.
+// What backward needs. Norm, mixes, the operator's operands and the product before W_o are formed again.
 struct TimeMixSaved {
-  Tensor r, k0, v0, w_lora, a_lora, v_lora, g, y;  // [R,C]; v0 is v_first in layer 0, which has no v_lora
+  Tensor r, w, k0, v0, a_lora, v_lora, g, y;  // [R,C]; v0 is v_first in layer 0, which has no v_lora
   Tensor w_hidden, a_hidden, v_hidden, g_hidden;   // [R,width]
   Tensor states;                                   // of the operator
 };
 
 struct TimeMixForward {
   int64_t B, T;
-  Tensor residual;            // [R,C], R = B*T; read, then added to
+  Tensor x, out;              // [R,C], R = B*T: the residual stream before and after; out may be x
   Tensor v_first;             // [R,C] written by layer 0, read by the others
   Tensor shift_in, wkv_in;    // null = zero
   Tensor shift_out, wkv_out;  // null = not wanted
@@ -25,8 +24,8 @@ struct TimeMixForward {
 };
 struct TimeMixBackward {
   int64_t B, T;
-  Tensor x, v_first;            // the residual before forward; as in forward
-  Tensor dx;                    // gradient of the residual, in place
+  Tensor x, v_first;            // as in forward
+  Tensor dx;                    // gradient of out on entry, of x on return
   Tensor dv_first;              // accumulation dtype; added to, read by layer 0
   Tensor shift_in;              // as in forward
   Tensor dshift_out, dwkv_out;  // null = zero
@@ -42,28 +41,22 @@ class TimeMix {
 
  private:
   enum Mix : size_t { kR, kW, kK, kV, kA, kG, kMixes };
-  // Inputs of the projections.
-  struct Inputs {
-    Tensor normed;  // LN1(x)
-    NormStats stats;
-    std::array<Tensor, kMixes> x;
-  };
-  // What the operator reads beside r.
+  using Mixes = std::array<Tensor, kMixes>;  // inputs of the projections
+  // What the operator reads beside r and w.
   struct Operands {
-    Tensor w, k, a, b, v;
+    Tensor k, a, b, v;
   };
   // Of what forward saves.
   struct Gradients {
-    Tensor r, k0, v0, w_lora, a_lora, v_lora, g;
+    Tensor r, w, k0, v0, a_lora, v_lora, g;
   };
   TimeMixSaved take(const Exec& ex, const TimeMixForward& a) const;
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
   Shape heads(int64_t B, int64_t T) const { return {B, T, C_ / N_, N_}; }
   std::array<Tensor, kMixes> mix_weights(const Exec& ex) const;
-  Inputs mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
-  void project(const Exec& ex, const Inputs& in, const TimeMixSaved& s) const;
+  Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
+  void project(const Exec& ex, const Mixes& x, const TimeMixSaved& s) const;
   Operands prepare(const Exec& ex, const TimeMixSaved& s, const Tensor& v_first) const;
-  void gate(const Exec& ex, const TimeMixSaved& s, const Operands& o, Tensor out) const;
   void operator_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
   void prepare_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d, Tensor db) const;
   void project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
@@ -72,7 +65,6 @@ class TimeMix {
   int64_t C_, N_;
   DType dtype_;
   bool first_;
-  Norm ln1_;
   Linear receptance_, key_, value_, output_;
   LowRank w_, a_, v_, g_;
 };

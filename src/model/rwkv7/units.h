@@ -51,7 +51,7 @@ class Head : public Unit {
   struct Chunk {
     Tensor normed;  // [n,C]
     NormStats stats;
-    Tensor logits;   // [n,V] accumulation dtype, later their gradient
+    Tensor logits;   // [n,V] accumulation dtype (training on a GPU: the model's), later their gradient
     Tensor dlogits;  // the same in the model's dtype
   };
   void forward_chunk(const Exec& ex, const UnitForward& a, int64_t first, const Chunk& c, Tensor dx) const;
