@@ -24,9 +24,6 @@ struct LanePlaces {
 __device__ __forceinline__ const char* bytes(const void* tile) { return static_cast<const char*>(tile); }
 __device__ __forceinline__ char* bytes(void* tile) { return static_cast<char*>(tile); }
 
-// 1 / x of a power of two from power_scale().
-__device__ __forceinline__ float inverse_power(float x) { return __uint_as_float((254u << 23) - __float_as_uint(x)); }
-
 // A operands at (row, column), multiples of 16: A[m][k] = tile[row + m][column + k], of narrow tiles also tile[row + k][column + m].
 __device__ __forceinline__ void wide(uint32_t (&r)[4], const void* tile, const LanePlaces& at, int row, int column) {
   load_matrices(r, bytes(tile) + ((at.plain ^ (column * 2)) + row * 128));
