@@ -83,11 +83,12 @@ TEST_F(OnGpu, a_resumed_run_has_the_same_bits) {
     const RunConfig whole = config(precision + "-whole", precision);
     const GpuHistory expected = train_on_gpu(whole);
     RunConfig c = config(precision + "-cut", precision);
-    EXPECT_EQ(train_on_gpu(c, 3).steps.back(), 3);
+    const auto done = static_cast<size_t>(train_on_gpu(c, 2).steps.back());  // a step is told when the next one is on its way
+    ASSERT_LT(done, 6u);
     c.resume = "auto";
     const GpuHistory rest = train_on_gpu(c);
-    EXPECT_EQ(rest.steps, (std::vector<int64_t>{4, 5, 6}));
-    for (size_t i = 0; i < rest.loss.size(); ++i) EXPECT_EQ(rest.loss[i], expected.loss[i + 3]) << precision;
+    ASSERT_EQ(rest.loss.size(), 6 - done);
+    for (size_t i = 0; i < rest.loss.size(); ++i) EXPECT_EQ(rest.loss[i], expected.loss[i + done]) << precision;
     EXPECT_EQ(weights_of(c.proj_dir + "/rwkv-final.pth"), weights_of(whole.proj_dir + "/rwkv-final.pth"));
   }
 }
@@ -109,20 +110,19 @@ TEST_F(OnGpu, the_order_of_a_plan_and_sharding_change_no_loss) {
   }
 }
 
-TEST_F(OnGpu, a_loss_scale_that_is_too_large_is_halved_until_steps_are_finite) {
+TEST_F(OnGpu, a_loss_scale_that_is_too_large_is_halved) {
   RunConfig c = config("scaled", "fp16");
-  c.save_every = {.every = 1};
-  c.max_steps = 1;
-  train_on_gpu(c);
-  c.max_steps = 3;
+  c.l2wrap = 1e9;  // gradients of logits beyond what half precision holds
+  const auto halvings = [&](int64_t steps) {
+    c.max_steps = steps;
+    std::vector<std::string> found;
+    for (const std::string& line : train_on_gpu(c).lines)
+      if (const auto at = line.find("the loss scale goes from "); at != std::string::npos) found.push_back(line.substr(at + 25));
+    return found;
+  };
+  EXPECT_EQ(halvings(2), (std::vector<std::string>{"65536 to 32768", "32768 to 16384"}));
   c.resume = "auto";
-  c.l2wrap = 1e9;  // gradients of logits beyond what half precision holds at any scale near this one
-  const GpuHistory h = train_on_gpu(c);
-  const auto skipped = std::count_if(h.lines.begin(), h.lines.end(), [](const std::string& l) {
-    return l.find("the loss scale goes from 65536 to 32768") != std::string::npos;
-  });
-  EXPECT_EQ(skipped, 1);
-  EXPECT_EQ(h.steps.back(), 3);
+  EXPECT_EQ(halvings(3), (std::vector<std::string>{"16384 to 8192"}));
 }
 
 TEST_F(OnGpu, nothing_is_allocated_after_the_first_step) {
