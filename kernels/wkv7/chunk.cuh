@@ -93,6 +93,8 @@ __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
 __device__ __forceinline__ float inverse_scale(float scale) {
   return scale == scale ? __uint_as_float((254u << 23) - __float_as_uint(scale)) : scale;
 }
+// 1 / x of a power of two from power_scale(), which is at most 2^126; not finite or huge for NaN.
+__device__ __forceinline__ float inverse_power(float x) { return __uint_as_float((254u << 23) - __float_as_uint(x)); }
 inline constexpr int kStoreAim = 14;  // of tiles in memory: as far from fp16's denormals as they go
 
 __device__ __forceinline__ void unpack_half2(float& low, float& high, uint32_t x) {
@@ -283,14 +285,14 @@ struct Own {
       return to_float(reinterpret_cast<const Pack<T, 2>*>(&word)->x[i % 2]);
     }
   }
+  // Exponent of the largest magnitude. NaN is passed over: it stays NaN under any scale.
   __device__ __forceinline__ uint32_t largest() const {
-    Largest m;
+    using Pair = std::conditional_t<std::is_same_v<T, __half>, __half2, __nv_bfloat162>;
+    const auto pair = [&](int i) { return __habs2(*reinterpret_cast<const Pair*>(&token[i / 4].x[i % 4])); };
+    Pair m = pair(0);
 #pragma unroll
-    for (int u = 0; u < 2; ++u) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) m.see(at(u, i));
-    }
-    return m.magnitude();
+    for (int i = 1; i < 8; ++i) m = __hmax2(m, pair(i));
+    return larger(magnitude(to_float(m.x)), magnitude(to_float(m.y)));
   }
 };
 

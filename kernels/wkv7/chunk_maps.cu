@@ -35,10 +35,10 @@ __device__ __forceinline__ void multiply_halves(float (&d)[NT][4], const uint32_
   }
 }
 
-// Slab of 16 rows into memory with its own scale.
-__device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, const float (&d)[8][4]) {
-  const float s = power_scale(warp_largest(largest_of(d)), kStoreAim);
-  store_acc<Blocked>(tile, row, 0, d, inverse_scale(s));
+// Slab of 16 rows times a positive factor into memory, with its own scale.
+__device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, const float (&d)[8][4], float factor) {
+  const float s = power_scale(magnitude(__uint_as_float(warp_largest(largest_of(d))) * factor), kStoreAim);
+  store_acc<Blocked>(tile, row, 0, d, factor * inverse_scale(s));
   if (lane_index() == 0) *scale = s;
 }
 
@@ -169,20 +169,20 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
       for (int e = 0; e < 4; e += 2) {
         float r[2];
         unpack_half2(r[0], r[1], acc_pair<Tile>(static_cast<const __half*>(sh.R), half * 16, 0, n, e));
-        d[n][e] = (r[0] + factor * d[n][e]) * (scale_r * into[0]);
-        d[n][e + 1] = (r[1] + factor * d[n][e + 1]) * (scale_r * into[1]);
+        d[n][e] = (r[0] + factor * d[n][e]) * into[0];
+        d[n][e + 1] = (r[1] + factor * d[n][e + 1]) * into[1];
       }
     }
-    write_slab(maps.q + index * kStrip, maps.scale + index * kScales + kScaleQ + half, half * 16, d);
+    write_slab(maps.q + index * kStrip, maps.scale + index * kScales + kScaleQ + half, half * 16, d, scale_r);
     if constexpr (OUTPUTS) {
       float u[8][4] = {};
       multiply_halves(u, by_b[0], by_b[1], sh.U, half == 1, low_to_high);
 #pragma unroll
       for (int n = 0; n < 8; ++n) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) u[n][e] = (with_v[n][e] + factor * u[n][e]) * (scale_r * scale_k * scale_v);
+        for (int e = 0; e < 4; ++e) u[n][e] = with_v[n][e] + factor * u[n][e];
       }
-      write_slab(maps.y0 + index * kStrip, maps.scale + index * kScales + kScaleY0 + half, half * 16, u);
+      write_slab(maps.y0 + index * kStrip, maps.scale + index * kScales + kScaleY0 + half, half * 16, u, scale_r * scale_k * scale_v);
     }
   }
   const int slab = warp_index();  // 16 rows of D and E each
@@ -204,31 +204,49 @@ __global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequen
       float out_of[2];
       load(sh.out_of + acc_column(n, 0), out_of);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) d[n][e] = (d[n][e] + factor * u[n][e]) * (scale_v * scale_k * out_of[e % 2]);
+      for (int e = 0; e < 4; ++e) d[n][e] = (d[n][e] + factor * u[n][e]) * out_of[e % 2];
     }
-    write_slab(maps.d + index * kSquare, maps.scale + index * kScales + kScaleD + slab, slab * 16, d);
+    write_slab(maps.d + index * kSquare, maps.scale + index * kScales + kScaleD + slab, slab * 16, d, scale_v * scale_k);
   }
   float d[8][4] = {};
   uint32_t low[4], high[4];
   a_of_transpose<Tile>(low, sh.W, 0, slab * 16);
   a_of_transpose<Tile>(high, sh.W, 16, slab * 16);
   multiply_halves(d, low, high, sh.B, true, low_to_high);
-  const float of_row[2] = {factor * sh.into[slab * 16 + acc_row(0)], factor * sh.into[slab * 16 + acc_row(2)]};
+  Largest of_rows[2];
 #pragma unroll
   for (int n = 0; n < 8; ++n) {
     float out_of[2];
     load(sh.out_of + acc_column(n, 0), out_of);
 #pragma unroll
-    for (int e = 0; e < 4; ++e) d[n][e] *= of_row[e / 2] * out_of[e % 2];
+    for (int e = 0; e < 4; ++e) {
+      d[n][e] *= out_of[e % 2];
+      of_rows[e / 2].see(d[n][e]);
+    }
   }
-  const uint32_t own = warp_largest(largest_of(d));
+  float row_factor[2];
+  uint32_t own = 0;
+#pragma unroll
+  for (int h = 0; h < 2; ++h) {
+    row_factor[h] = factor * sh.into[slab * 16 + acc_row(2 * h)];
+    own = larger(own, magnitude(__uint_as_float(of_rows[h].magnitude()) * row_factor[h]));
+  }
+  own = warp_largest(own);
   if (lane_index() == 0) sh.largest_e[slab] = own;
   __syncthreads();
   uint32_t largest = 0;
 #pragma unroll
   for (int w = 0; w < kWarps; ++w) largest = larger(largest, sh.largest_e[w]);
-  const float s = power_scale(largest, kStoreAim);
-  store_acc<Blocked>(maps.e + index * kSquare, slab * 16, 0, d, inverse_scale(s));
+  const float s = power_scale(largest, kStoreAim), inverse_s = inverse_scale(s);
+  __half* tile = maps.e + index * kSquare;
+#pragma unroll
+  for (int n = 0; n < 8; ++n) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      const float f = row_factor[h] * inverse_s;
+      *acc_pair<Blocked>(tile, slab * 16, 0, n, 2 * h) = pack_half2(d[n][2 * h] * f, d[n][2 * h + 1] * f);
+    }
+  }
   if (threadIdx.x == 0) maps.scale[index * kScales + kScaleE] = s;
 }
 

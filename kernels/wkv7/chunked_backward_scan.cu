@@ -25,32 +25,46 @@ struct ScanStage {
   float decay[kHead], scale[kScales];
 };
 
+// This thread's part of the copies of one chunk after the other, from the last to the first.
 template <class T, int WARPS>
-__device__ __forceinline__ void fetch(ScanStage& to, const ReverseScan<T>& p, int64_t head, int chunk, int first_row) {
-  constexpr int threads = 32 * WARPS;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int64_t index = head * p.s.n_chunks + chunk;
-#pragma unroll
-  for (int i = 0; i < kSquare / 8 / threads; ++i) {
-    const int at = (thread + i * threads) * 8;
-    copy_async_16(to.E + at, p.maps.e + index * kSquare + at, true);
+struct Fetcher {
+  static constexpr int kThreads = 32 * WARPS, kPieces = 2 * WARPS;  // a token's pieces of 16 bytes that this block's rows need
+  static_assert(kTokens * kPieces == 2 * kThreads && kThreads >= 16 + kScales / 4);
+  const __half *e, *q;
+  const T* dy;
+  const float* small;  // decay, or scales
+  int64_t half_chunk;  // elements of dy between tokens 16 apart
+  int dy_to, rest;     // tokens of the chunk that is next
+
+  __device__ __forceinline__ Fetcher(const ReverseScan<T>& p, int64_t head, int first_row) {
+    const int thread = static_cast<int>(threadIdx.x), last = p.s.n_chunks - 1;
+    const int64_t index = head * p.s.n_chunks + last;
+    const ChunkRows rows = chunk_rows(p.s, head, last);
+    const int token = thread / kPieces, column = first_row + thread % kPieces * 8;
+    e = p.maps.e + index * kSquare + thread * 8;
+    q = p.maps.q + index * kStrip + thread * 8;
+    dy = p.dy + rows.first + token * rows.stride + column;
+    dy_to = Swizzled<kHead>::at(token, column);
+    half_chunk = 16 * rows.stride;
+    small = thread < 16 ? p.maps.decay + index * kHead + thread * 4 : p.maps.scale + index * kScales + (thread - 16) * 4;
+    rest = rows.n_tokens - token;
   }
+  __device__ __forceinline__ void operator()(ScanStage& to) {
+    const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
-  for (int i = 0; i < kStrip / 8 / threads; ++i) {
-    const int at = (thread + i * threads) * 8;
-    copy_async_16(to.Q + at, p.maps.q + index * kStrip + at, true);
-  }
-  const ChunkRows rows = chunk_rows(p.s, head, chunk);
-  constexpr int pieces = 2 * WARPS;  // of a token's rows of G
+    for (int i = 0; i < kSquare / 8 / kThreads; ++i) copy_async_16(to.E + thread * 8 + i * kThreads * 8, e + i * kThreads * 8, true);
 #pragma unroll
-  for (int i = 0; i < kTokens * pieces / threads; ++i) {
-    const int t = (thread + i * threads) / pieces, column = first_row + (thread + i * threads) % pieces * 8;
-    copy_async_16(to.dy + Swizzled<kHead>::at(t, column), p.dy + rows.first + t * rows.stride + column, t < rows.n_tokens);
+    for (int i = 0; i < kStrip / 8 / kThreads; ++i) copy_async_16(to.Q + thread * 8 + i * kThreads * 8, q + i * kThreads * 8, true);
+    copy_async_16(to.dy + dy_to, dy, rest > 0);
+    copy_async_16(to.dy + dy_to + 16 * kHead, dy + half_chunk, rest > 16);
+    if (thread < 16 + kScales / 4) copy_async_16(to.decay + thread * 4, small, true);  // the scales follow the decays
+    e -= kSquare;
+    q -= kStrip;
+    dy -= 2 * half_chunk;
+    small -= thread < 16 ? kHead : kScales;
+    rest = kTokens;
   }
-  if (thread < 16) copy_async_16(to.decay + thread * 4, p.maps.decay + index * kHead + thread * 4, true);
-  if (thread >= 16 && thread < 16 + kScales / 4)
-    copy_async_16(to.scale + (thread - 16) * 4, p.maps.scale + index * kScales + (thread - 16) * 4, true);
-}
+};
 
 template <class T>
 __device__ __forceinline__ float2 pair_of(uint32_t x) {
@@ -79,9 +93,14 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
     }
 
   const int n_chunks = p.s.n_chunks;
+  Fetcher<T, WARPS> fetch(p, head, first_row);
+  // Where this lane's pairs of G go: rows g, g + 8 of the warp, tiles of 8 columns 64 numbers apart (cuda_layout.h).
+  const int64_t first = head * n_chunks + n_chunks - 1;
+  __half* kept = p.after.number + first * kSquare + row * kHead + lane * 2;
+  float* kept_scale = p.after.row_scale + first * kHead + row + lane / 4;
 #pragma unroll
   for (int i = 0; i < kScanStages - 1; ++i) {
-    if (n_chunks - 1 - i >= 0) fetch<T, WARPS>(stages[i], p, head, n_chunks - 1 - i, first_row);
+    if (n_chunks - 1 - i >= 0) fetch(stages[i]);
     copy_async_commit();
   }
   int slot = 0;
@@ -89,8 +108,8 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
     copy_async_wait<kScanStages - 2>();
     __syncthreads();  // this chunk has arrived, and the chunk behind it is done with
     {
-      const int next = chunk - (kScanStages - 1), free = slot == 0 ? kScanStages - 1 : slot - 1;
-      if (next >= 0) fetch<T, WARPS>(stages[free], p, head, next, first_row);
+      const int free = slot == 0 ? kScanStages - 1 : slot - 1;
+      if (chunk >= kScanStages - 1) fetch(stages[free]);
       copy_async_commit();
     }
     const ScanStage& s = stages[slot];
@@ -106,8 +125,7 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
     top = warp_largest<4>(top);
     bottom = warp_largest<4>(bottom);
     const float G_unit[2] = {power_scale(top, kStoreAim), power_scale(bottom, kStoreAim)};
-    const float G_inverse[2] = {1 / G_unit[0], 1 / G_unit[1]};
-    const int64_t index = head * n_chunks + chunk;
+    const float G_inverse[2] = {inverse_power(G_unit[0]), inverse_power(G_unit[1])};
     uint32_t a[4][4];
 #pragma unroll
     for (int k = 0; k < 4; ++k)
@@ -115,16 +133,17 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
       for (int i = 0; i < 4; ++i) {
         const float* x = &G[2 * k + i / 2][i % 2 * 2];
         a[k][i] = pack_half2(x[0] * G_inverse[i % 2], x[1] * G_inverse[i % 2]);
-        *reinterpret_cast<uint32_t*>(p.after.number + index * kSquare + blocked(row + acc_row(i % 2 * 2), acc_column(2 * k + i / 2, 0))) =
-            a[k][i];
+        *reinterpret_cast<uint32_t*>(kept + i % 2 * 8 * kHead + (2 * k + i / 2) * 64) = a[k][i];
       }
     if (lane % 4 == 0) {
-      p.after.row_scale[index * kHead + row + acc_row(0)] = top == 0 ? 0.0f : G_unit[0];
-      p.after.row_scale[index * kHead + row + acc_row(2)] = bottom == 0 ? 0.0f : G_unit[1];
+      kept_scale[0] = top == 0 ? 0.0f : G_unit[0];
+      kept_scale[8] = bottom == 0 ? 0.0f : G_unit[1];
     }
+    kept -= kSquare;
+    kept_scale -= kHead;
 
     // dY^T Q, rows of dY^T scaled by themselves.
-    const float Q_unit = fmaxf(s.scale[kScaleQ], s.scale[kScaleQ + 1]), Q_inverse = 1 / Q_unit;
+    const float Q_unit = fmaxf(s.scale[kScaleQ], s.scale[kScaleQ + 1]), Q_inverse = inverse_power(Q_unit);
     float2 y[2][4];
     top = bottom = 0;
 #pragma unroll
@@ -142,7 +161,7 @@ __global__ void __launch_bounds__(32 * WARPS, WARPS == 4 ? 3 : 4) reverse_scan_k
       }
     }
     const float y_unit[2] = {power_scale(warp_largest<4>(top), 0), power_scale(warp_largest<4>(bottom), 0)};
-    const float y_inverse[2] = {1 / y_unit[0], 1 / y_unit[1]};
+    const float y_inverse[2] = {inverse_power(y_unit[0]), inverse_power(y_unit[1])};
     float sum[8][4] = {};
 #pragma unroll
     for (int k = 0; k < 2; ++k) {

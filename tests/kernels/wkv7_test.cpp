@@ -1,5 +1,7 @@
 #include "kernels/wkv7/op.h"
 
+#include <limits>
+
 #include "support/op_case.h"
 
 namespace rk::test {
@@ -165,6 +167,54 @@ TEST(Wkv7, LengthsOnGpu) {
       if (T == 1 && c.slots.size() == bare.slots.size()) continue;  // dw is zero: nothing to compare with
       expect_close(run_twice_on_gpu(c, DType::bf16), run_case(c, DType::f64), 2.6e-3, cat("bf16, T = ", T));
       expect_close(run_twice_on_gpu(c, DType::f16), run_case(c, DType::f64), 2e-3, cat("f16, T = ", T));
+    }
+  }
+}
+
+TEST(Wkv7, SizesOfNumbersOnGpu) {
+  if (!has_gpu()) GTEST_SKIP() << "no GPU";
+  const Sizes s{1, 70, 1, 64};
+  OpCase huge = backward_case(s), zero = huge;
+  for (const auto& [name, factor] : {std::pair{"r", 40.0}, {"k", 40.0}, {"v", 40.0}, {"dy", 1e-7}, {"dstate_out", 1e-6}}) {
+    for (double& x : huge.slot(name).values) x = static_cast<double>(bf16(static_cast<float>(x * factor)));
+  }
+  expect_close(run_twice_on_gpu(huge, DType::bf16), run_case(huge, DType::f64), 3e-3, "large inputs, small gradients");
+  for (const char* name : {"k", "v", "a", "b", "dy", "state_in", "dstate_out"}) {
+    for (double& x : zero.slot(name).values) x = 0;
+  }
+  for (const auto& [name, values] : run_twice_on_gpu(zero, DType::bf16)) {
+    for (double x : values) ASSERT_EQ(x, 0) << name;
+  }
+}
+
+// What is not finite in one head comes out as NaN from there on, and stays in that head.
+TEST(Wkv7, NotFiniteOnGpu) {
+  if (!has_gpu()) GTEST_SKIP() << "no GPU";
+  const Sizes s{1, 70, 2, 64};
+  const size_t bad = (40 * 2 + 0) * 64 + 5;
+  for (double value : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const char* name : {"r", "w", "k", "v", "a", "b"}) {
+      if (name == std::string("w") && std::isinf(value)) continue;  // a decay of exp(-exp(-1/2))
+      OpCase forward = forward_case(s), backward = backward_case(s);
+      forward.slot(name).values[bad] = value;
+      backward.slot(name).values[bad] = value;
+      Values got = run_twice_on_gpu(forward, DType::bf16), gradients = run_twice_on_gpu(backward, DType::bf16);
+      const auto count = [&](const std::string& output, size_t head) {
+        const std::vector<double>& x = output == "y" || output == "state_out" ? got.at(output) : gradients.at(output);
+        size_t n = 0;
+        for (size_t i = 0; i < x.size(); ++i) {
+          const size_t its_head = x.size() == 2 * 64 * 64 ? i / (64 * 64) : i / 64 % 2;
+          n += its_head == head && !std::isfinite(x[i]);
+        }
+        return n;
+      };
+      EXPECT_GT(count("y", 0), 0u) << name;
+      EXPECT_GT(count(name == std::string("v") ? "dk" : "dv", 0), 0u) << name;
+      if (name != std::string("r")) {
+        EXPECT_GT(count("state_out", 0), 0u) << name;
+      }
+      for (const char* output : {"y", "state_out", "dr", "dw", "dk", "dv", "da", "db", "dstate_in"})
+        EXPECT_EQ(count(output, 1), 0u) << output;
     }
   }
 }
