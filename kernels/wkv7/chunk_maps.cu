@@ -44,7 +44,7 @@ __device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, 
 
 // Moves, per chunk, 6 (OUTPUTS) or 4 strips of 4 KiB in and E 8, Q 4 and with OUTPUTS D 8, Y0 4 KiB out.
 template <class T, bool OUTPUTS>
-__global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
+__global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
   __shared__ MapsShared sh;
   const int64_t index = blockIdx.x;
   const ChunkRows rows = chunk_rows(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
