@@ -114,8 +114,8 @@ struct TokenProduct {
   }
 };
 
-// A triangle of tokens as A operand: lower, [t][s], or upper, the transpose of a stored lower one. `diagonal` are the blocks on the diagonal,
-// `other` the one beside it.
+// A triangle of tokens as A operand: lower, [t][s], or upper, the transpose of a stored lower one. `diagonal` are the blocks on the
+// diagonal, `other` the one beside it.
 struct Triangle {
   uint32_t diagonal[2][4], other[4];
 

@@ -1,5 +1,5 @@
-// The parts of WKV-7's chunked backward (chunked_cuda.h): chunk maps E and Q again (chunk_maps.h), then G = dL/dS after every chunk, from the
-// last to the first, then the gradients of all chunks at once.
+// The parts of WKV-7's chunked backward (chunked_cuda.h): chunk maps E and Q again (chunk_maps.h), then G = dL/dS after every chunk, from
+// the last to the first, then the gradients of all chunks at once.
 #pragma once
 #include "kernels/wkv7/chunk.cuh"
 #include "kernels/wkv7/op.h"

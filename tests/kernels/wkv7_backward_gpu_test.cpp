@@ -96,8 +96,8 @@ class Wkv7BackwardGpu : public testing::Test {
 
 // 1.7e-3 is the rounding of results to bf16 alone.
 TEST_F(Wkv7BackwardGpu, Regimes) {
-  const Regime regimes[] = {{"init", -4, 1.5},       {"slow", -8, 0.5},        {"flat", -8.7, 0},
-                            {"fast", 4, 1},          {"fastest", 20, 0},       {"repeated tokens", -4, 1, 6},
+  const Regime regimes[] = {{"init", -4, 1.5},       {"slow", -8, 0.5},          {"flat", -8.7, 0},
+                            {"fast", 4, 1},          {"fastest", 20, 0},         {"repeated tokens", -4, 1, 6},
                             {"large", -2, 1, 0, 40}, {"tiny", -2, 1, 0, 1, 1e-7}};
   for (const Regime& g : regimes) {
     const OpCase c = backward_case(g, 75);
