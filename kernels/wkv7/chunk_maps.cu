@@ -12,9 +12,11 @@ struct Pointers {
 
 enum Input { kR, kK, kA, kB, kV, kInputs };
 
+template <bool OUTPUTS>
 struct MapsShared {
-  __half R[kStrip], A[kStrip], K[kStrip], B[kStrip], V[kStrip];
-  __half X[kStrip], W[kStrip], U[kStrip];  // AK V, Z A, Z AK V
+  static constexpr int kForOutputs = OUTPUTS ? kStrip : 8;
+  __half R[kStrip], A[kStrip], B[kStrip], W[kStrip];                      // W = Z A
+  __half K[kForOutputs], V[kForOutputs], X[kForOutputs], U[kForOutputs];  // X = AK V, U = Z X
   Exchange<kInputs> exchange;
   InverseShared inverse;
   float into[kHead], out_of[kHead];  // e^M, e^(L_end - M)
@@ -44,8 +46,8 @@ __device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, 
 
 // Moves, per chunk, 6 (OUTPUTS) or 4 strips of 4 KiB in and E 8, Q 4 and with OUTPUTS D 8, Y0 4 KiB out.
 template <class T, bool OUTPUTS>
-__global__ void __launch_bounds__(kThreads, 4) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
-  __shared__ MapsShared sh;
+__global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
+  __shared__ MapsShared<OUTPUTS> sh;
   const int64_t index = blockIdx.x;
   const ChunkRows rows = chunk_rows(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
   float scale_r, scale_k = 1, scale_a, scale_b, scale_v = 1;
