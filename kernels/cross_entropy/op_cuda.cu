@@ -132,7 +132,6 @@ __global__ __launch_bounds__(kThreads, 2) void cross_entropy(Rows<T> a) {
   const double outer = a.loss_scale ? *a.loss_scale : 1.0;
   Row<T, W> row(a.V, shared_memory<Pack<T, W>>(), a.shared_packs);
   row.set_next(a.logits + blockIdx.x * a.V);
-  row.ask();
   for (int64_t r = blockIdx.x; r < a.R; r += gridDim.x) {
     T* z = a.logits + r * a.V;
     row.advance();

@@ -14,11 +14,13 @@ inline constexpr int kHeldPacks = 6;  // of a row that each thread holds in regi
 
 // The block's current row: thread t has packs t, t + kRowThreads, ...; the first ones in registers, then some in shared memory; those of a
 // longer row are read again by each pass. So a row of 65536 16-bit logits is read from memory once. The last pass over a row asks for the
-// next one as places become free, so that memory is never idle.
+// next one as places become free, so that memory is never idle; rows that are not of whole 16 bytes are asked for between passes.
 template <class T, int W>
 class Row {
  public:
   using P = Pack<T, W>;
+  // Whether the last pass asks for the next row; copies of less than 16 bytes would have to be waited for one by one.
+  static constexpr bool kAhead = sizeof(P) == 16;
 
   __device__ Row(int64_t V, P* shared, int shared_packs)
       : shared_(shared + threadIdx.x), n_(static_cast<int>((V / W + kRowThreads - 1 - threadIdx.x) / kRowThreads)) {
@@ -28,17 +30,9 @@ class Row {
   // The next row; null: none. Asked for by the last pass over this one.
   __device__ void set_next(T* z) { next_ = reinterpret_cast<P*>(z); }
   // Goes on to the next row.
-  __device__ void advance() { z_ = next_; }
-  // Asks for the next row at once.
-  __device__ void ask() {
-#pragma unroll
-    for (int i = 0; i < kHeldPacks; ++i) {
-      if (i < n_) held_[i] = bits(&next_[place(i)]);
-    }
-    for (int q = 0; q < kParts; ++q) {
-      for (int i = part(q); i < part(q + 1); ++i) fetch(i);
-      copy_async_commit();
-    }
+  __device__ void advance() {
+    if (!kAhead || !z_) ask();
+    z_ = next_;
   }
 
   // f(pack, number) for this thread's packs in the order of numbers. FIRST: the row may still be under way; LAST: ask for the next one.
@@ -49,7 +43,7 @@ class Row {
       if constexpr (sizeof(P) == 16) forget(held_[i]);
       if (i < n_) {
         f(std::bit_cast<P>(held_[i]), i);
-        if (LAST && next_) held_[i] = bits(&next_[place(i)]);
+        if (LAST && kAhead && next_) held_[i] = bits(&next_[place(i)]);
       }
     }
     shared_part<FIRST, LAST, 0>(f);
@@ -71,13 +65,24 @@ class Row {
 
   template <bool FIRST, bool LAST, int PART, class F>
   __device__ void shared_part(const F& f) {
-    if constexpr (FIRST) copy_async_wait<LAST ? kParts - 1 : kParts - 1 - PART>();
+    if constexpr (FIRST) copy_async_wait<LAST && kAhead ? kParts - 1 : kParts - 1 - PART>();
 #pragma unroll 1
     for (int i = part(PART); i < part(PART + 1); ++i) {
       f(std::bit_cast<P>(bits(&shared_[i * kRowThreads])), kHeldPacks + i);
-      if (LAST && next_) fetch(i);
+      if (LAST && kAhead && next_) fetch(i);
     }
-    if constexpr (LAST) copy_async_commit();
+    if constexpr (LAST && kAhead) copy_async_commit();
+  }
+  // Asks for the next row at once.
+  __device__ void ask() {
+#pragma unroll
+    for (int i = 0; i < kHeldPacks; ++i) {
+      if (i < n_) held_[i] = bits(&next_[place(i)]);
+    }
+    for (int q = 0; q < kParts; ++q) {
+      for (int i = part(q); i < part(q + 1); ++i) fetch(i);
+      copy_async_commit();
+    }
   }
   __device__ void fetch(int i) const {
     P* const to = &shared_[i * kRowThreads];

@@ -86,14 +86,19 @@ __global__ void __launch_bounds__(kThreads) add_tiles(Sums a) {
   const int id = a.sorted.id[last];
   const bool goes_on = a.sorted.id[last + 1] == id, comes_in = tile > 0 && a.sorted.id[tile * kTile - 1] == id;
   if (!goes_on || comes_in) return;
+  int n_more = 0;  // further tiles that begin with this token
+  for (int found = kThreads; found == kThreads; n_more += found) {
+    const int64_t begin = (int64_t{tile} + 1 + n_more + threadIdx.x) * kTile;
+    found = __syncthreads_count(begin < a.R && a.sorted.id[begin] == id);
+  }
   const int c = static_cast<int>(blockIdx.y * kThreads + threadIdx.x) * W;
   if (c >= a.C) return;
   float sum[W];
   load(a.partial + (static_cast<int64_t>(tile) * 2 + 1) * a.C + c, sum);
-#pragma unroll 4
-  for (int next = tile + 1; next * kTile < a.R && a.sorted.id[next * kTile] == id; ++next) {
+#pragma unroll 8
+  for (int i = 1; i <= n_more; ++i) {
     float in[W];
-    load(a.partial + static_cast<int64_t>(next) * 2 * a.C + c, in);
+    load(a.partial + static_cast<int64_t>(tile + i) * 2 * a.C + c, in);
 #pragma unroll
     for (int j = 0; j < W; ++j) sum[j] += in[j];
   }

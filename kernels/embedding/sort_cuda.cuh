@@ -14,14 +14,19 @@ struct Keys {
 
 inline constexpr int kDigits = 256, kSortWarps = 8, kSortTile = 512, kScanThreads = 1024;  // a warp takes a tile of keys
 
-// Calls keep(i, slot) for this warp's keys in their order; slot counts up from where `next` [kDigits] says that a digit begins.
+// Calls keep(i, id, slot) for this warp's keys in their order; slot counts up from where `next` [kDigits] says that a digit begins.
 template <class Keep>
 __device__ __forceinline__ void walk_tile(const int* ids, int R, int tile, int shift, volatile int* next, const Keep& keep) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int first = tile * kSortTile; first < min(R, (tile + 1) * kSortTile); first += 32) {
-    const int i = first + lane;
+  constexpr int steps = kSortTile / 32;
+  const int lane = static_cast<int>(threadIdx.x) % 32, first = tile * kSortTile + lane;
+  int id[steps];
+#pragma unroll
+  for (int step = 0; step < steps; ++step) id[step] = first + 32 * step < R ? ids[first + 32 * step] : 0;
+#pragma unroll
+  for (int step = 0; step < steps; ++step) {
+    const int i = first + 32 * step;
     const bool here = i < R;
-    const unsigned digit = here ? (static_cast<unsigned>(ids[i]) >> shift) % kDigits : 0;
+    const unsigned digit = (static_cast<unsigned>(id[step]) >> shift) % kDigits;
     unsigned same = __ballot_sync(kWholeWarp, here);
 #pragma unroll
     for (int bit = 0; bit < 8; ++bit) {
@@ -33,7 +38,7 @@ __device__ __forceinline__ void walk_tile(const int* ids, int R, int tile, int s
     __syncwarp();
     if (here && before == 0) next[digit] = slot + __popc(same);
     __syncwarp();
-    if (here) keep(i, slot);
+    if (here) keep(i, id[step], slot);
   }
 }
 
@@ -44,7 +49,7 @@ static __global__ void __launch_bounds__(32 * kSortWarps) count_digits(const int
   const int tile = static_cast<int>(blockIdx.x) * kSortWarps + warp;
   for (int d = lane; d < kDigits; d += 32) next[warp][d] = 0;
   __syncwarp();
-  walk_tile(ids, R, tile, shift, next[warp], [](int, int) {});
+  walk_tile(ids, R, tile, shift, next[warp], [](int, int, int) {});
   __syncwarp();
   for (int d = lane; d < kDigits && tile < n_tiles; d += 32) counts[d * n_tiles + tile] = next[warp][d];
 }
@@ -55,6 +60,7 @@ static __global__ void __launch_bounds__(kScanThreads) sum_before(int* counts, i
   const int me = static_cast<int>(threadIdx.x), each = (n + kScanThreads - 1) / kScanThreads;
   const int first = min(n, me * each), last = min(n, first + each);
   int sum = 0;
+#pragma unroll 8
   for (int i = first; i < last; ++i) sum += counts[i];
   sums[me] = sum;
   __syncthreads();
@@ -80,8 +86,8 @@ static __global__ void __launch_bounds__(32 * kSortWarps)
   const int tile = static_cast<int>(blockIdx.x) * kSortWarps + warp;
   for (int d = lane; d < kDigits && tile < n_tiles; d += 32) next[warp][d] = begins[d * n_tiles + tile];
   __syncwarp();
-  walk_tile(ids, R, tile, shift, next[warp], [&](int i, int slot) {
-    to.id[slot] = ids[i];
+  walk_tile(ids, R, tile, shift, next[warp], [&](int i, int id, int slot) {
+    to.id[slot] = id;
     to.row[slot] = rows ? rows[i] : i;
   });
 }

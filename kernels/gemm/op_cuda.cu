@@ -37,7 +37,7 @@ void run(const Exec& ex, const Gemm& g) {
   auto& known = ex.gpu->remembered<GemmPlans>().known;
   auto plan = known.find(key);
   if (plan == known.end()) {
-    plan = known.try_emplace(key, ex.gpu->blas(), key).first;
+    plan = known.try_emplace(key, *ex.gpu, key).first;
     require(plan->second.found(), "cuBLASLt has an algorithm for every product");
   }
   plan->second.run(ex, g, workspace);

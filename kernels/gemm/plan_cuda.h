@@ -4,6 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "device/cuda_check.h"
 #include "device/exec.h"
@@ -64,13 +65,14 @@ struct GemmKeyHash {
   }
 };
 
-// Algorithms come from cuBLASLt's own ranking and are never timed here, so that every run takes the same.
+// Algorithms come from cuBLASLt's own ranking by a rule and are never timed here, so that every run takes the same.
 class GemmPlan {
  public:
-  static constexpr int kRanks = 24;
+  static constexpr int kRanks = 8;       // as long as the ranking gets
+  static constexpr int kPreferred = -1;  // by the rule
 
   // rank: place in the ranking; found() tells whether it has so many.
-  GemmPlan(cublasLtContext* blas, const GemmKey& k, int rank = 0)
+  GemmPlan(const Gpu& gpu, const GemmKey& k, int rank = kPreferred)
       : first_(k.factors, k.trans_b ? k.K : k.N, k.trans_b ? k.N : k.K),
         second_(k.factors, k.trans_a ? k.M : k.K, k.trans_a ? k.K : k.M),
         c_(k.c, k.N, k.M) {
@@ -82,14 +84,15 @@ class GemmPlan {
       set(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, type_of(k.c));
       set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, uintptr_t{k.align_bias});  // only its alignment is looked at
     }
-    choose(blas, k, rank);
+    choose(gpu, k, rank);
   }
   GemmPlan(const GemmPlan&) = delete;
   GemmPlan& operator=(const GemmPlan&) = delete;
   ~GemmPlan() { cublasLtMatmulDescDestroy(product_); }
 
   bool found() const { return found_; }
-  const cublasLtMatmulAlgo_t& algorithm() const { return algorithm_; }
+  // Whether both run the same kernel.
+  bool same_as(const GemmPlan& other) const { return std::memcmp(&algorithm_, &other.algorithm_, sizeof algorithm_) == 0; }
 
   void run(const Exec& ex, const Gemm& g, const Tensor& workspace) {
     if (g.bias) set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, g.bias.data);
@@ -129,7 +132,9 @@ class GemmPlan {
     check(cublasLtMatmulPreferenceSetAttribute(p, what, &value, sizeof value));
   }
 
-  void choose(cublasLtContext* blas, const GemmKey& k, int rank) {
+  using Ranking = std::array<cublasLtMatmulHeuristicResult_t, kRanks>;
+
+  void choose(const Gpu& gpu, const GemmKey& k, int rank) {
     cublasLtMatmulPreference_t p = nullptr;
     check(cublasLtMatmulPreferenceCreate(&p));
     set(p, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kGemmWorkspace));
@@ -139,14 +144,36 @@ class GemmPlan {
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(k.align_a));
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(k.align_base));
     set(p, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(k.align_c));
-    std::array<cublasLtMatmulHeuristicResult_t, kRanks> ranking{};
+    Ranking ranking{};
     int n = 0;
-    const cublasStatus_t s = cublasLtMatmulAlgoGetHeuristic(blas, product_, first_.handle, second_.handle, c_.handle, c_.handle, p,
-                                                            rank + 1, ranking.data(), &n);
+    const cublasStatus_t s = cublasLtMatmulAlgoGetHeuristic(gpu.blas(), product_, first_.handle, second_.handle, c_.handle, c_.handle, p,
+                                                            kRanks, ranking.data(), &n);
     cublasLtMatmulPreferenceDestroy(p);
     require(s == CUBLAS_STATUS_SUCCESS || s == CUBLAS_STATUS_NOT_SUPPORTED, "cuBLASLt answers what it can do");
-    found_ = n > rank;
-    if (found_) algorithm_ = ranking[static_cast<size_t>(rank)].algo;
+    const int chosen = rank != kPreferred ? rank : gpu.arch() == 90 ? preferred_on_hopper(ranking, n) : 0;
+    found_ = n > chosen;
+    if (found_) algorithm_ = ranking[static_cast<size_t>(chosen)].algo;
+  }
+
+  // The first kernel of the ranking that works on tiles of a middle size, else the first. On an H200 such kernels were 7 % faster than the
+  // first of the ranking over all large products of models from 0.19B to 7.2B (up to 38 %), and nowhere more than 3 % slower.
+  static int preferred_on_hopper(const Ranking& ranking, int n) {
+    for (int rank = 0; rank < n; ++rank) {
+      const cublasLtMatmulAlgo_t& algorithm = ranking[static_cast<size_t>(rank)].algo;
+      const auto tile = config<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID);
+      const auto cluster = config<uint16_t>(algorithm, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID);
+      const bool high = tile == CUBLASLT_MATMUL_TILE_168x128 || tile == CUBLASLT_MATMUL_TILE_176x128;
+      const bool wide = tile == CUBLASLT_MATMUL_TILE_128x160 && cluster == CUBLASLT_CLUSTER_SHAPE_2x1x1;
+      if ((high || wide) && config<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM) == 1) return rank;
+    }
+    return 0;
+  }
+  template <class T>
+  static T config(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t what) {
+    T value{};
+    size_t written = 0;
+    check(cublasLtMatmulAlgoConfigGetAttribute(&algorithm, what, &value, sizeof value, &written));
+    return value;
   }
 
   cublasLtMatmulDesc_t product_ = nullptr;

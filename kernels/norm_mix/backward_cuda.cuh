@@ -27,23 +27,19 @@ struct BackwardRows {
 template <class T, int N, int STAGES>
 class RowRing {
  public:
-  static constexpr int W = kWide<T>, kRowsOfX = STAGES + 2;
-  static constexpr int kParameters = STAGES * (N + 1) + kRowsOfX, kPacks = kParameters + N + 2;
-  using P = Pack<T, W>;
+  static constexpr int kRowsOfX = STAGES + 2, kX = STAGES * (N + 1), kMu = kX + kRowsOfX, kPacks = kMu + N + 2;
+  using P = Pack<T, kWide<T>>;
+  using Packs = OwnPacks<P, kPacks>;
 
-  __device__ RowRing() : mine_(shared_memory<P>() + threadIdx.x / 32 * (32 * kPacks) + threadIdx.x % 32) {}
-  __device__ P* dy(int stage, int m) const { return at(stage * (N + 1) + m); }
-  __device__ P* dx(int stage) const { return at(stage * (N + 1) + N); }
-  __device__ P* x(int slot) const { return at(STAGES * (N + 1) + slot); }
-  __device__ P* mu(int m) const { return at(kParameters + m); }
-  __device__ P* weight() const { return at(kParameters + N); }
-  __device__ P* bias() const { return at(kParameters + N + 1); }
-  static size_t bytes(int threads) { return static_cast<size_t>(threads * kPacks) * sizeof(P); }
+  __device__ P* dy(int stage, int m) const { return packs_.at(stage * (N + 1) + m); }
+  __device__ P* dx(int stage) const { return packs_.at(stage * (N + 1) + N); }
+  __device__ P* x(int slot) const { return packs_.at(kX + slot); }
+  __device__ P* mu(int m) const { return packs_.at(kMu + m); }
+  __device__ P* weight() const { return packs_.at(kMu + N); }
+  __device__ P* bias() const { return packs_.at(kMu + N + 1); }
 
  private:
-  __device__ P* at(int i) const { return mine_ + 32 * i; }  // a warp's packs lie together, at distances that are known
-
-  P* mine_;
+  Packs packs_;
 };
 
 // Four neighbours of a pack in shared memory.
@@ -59,12 +55,12 @@ __device__ __forceinline__ void load_floats(const float* p, float (&x)[8]) {
   x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
 }
 
-template <class T, int N, int STAGES>
-__global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows<T, N> a) {
+template <class T, int N, int STAGES, int THREADS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRows<T, N> a) {
   constexpr int W = kWide<T>;
   using P = Pack<T, W>;
   using Ring = RowRing<T, N, STAGES>;
-  __shared__ __align__(16) float part[2][kMaxRowThreads / 32 * 4];
+  __shared__ __align__(16) float part[2][THREADS / 32 * 4];
   const int c = static_cast<int>(threadIdx.x) * W;
   const bool active = c < a.C;
   const int begin = static_cast<int>(a.R * blockIdx.x / gridDim.x), end = static_cast<int>(a.R * (blockIdx.x + 1) / gridDim.x);
@@ -90,12 +86,12 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
     fetch_rest(end - 1 - s, s, s + 2);
   }
 
-  *ring.weight() = active ? load_pack<T, W>(a.weight + c) : P{};
-  *ring.bias() = active ? load_pack<T, W>(a.bias + c) : P{};
+  *ring.weight() = active ? load_pack<W>(a.weight + c) : P{};
+  *ring.bias() = active ? load_pack<W>(a.bias + c) : P{};
 #pragma unroll
-  for (int m = 0; m < N; ++m) *ring.mu(m) = active ? load_pack<T, W>(a.mu[m] + c) : P{};
+  for (int m = 0; m < N; ++m) *ring.mu(m) = active ? load_pack<W>(a.mu[m] + c) : P{};
 
-  const auto first_of = [&](int row) { return row >= 0 ? to_float(a.x[static_cast<int64_t>(row) * a.C]) : 0.0f; };
+  const auto first_of = [&](int row) { return a.x[static_cast<int64_t>(max(row, 0)) * a.C]; };
   int b = (end - 1) / a.length, t = end - 1 - b * a.length;
   float from_next[W] = {};
   if (t != a.length - 1) {
@@ -117,12 +113,12 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
   const float per_column = 1.0f / static_cast<float>(a.C);
   RowStats stats0, stats1;
   {
-    const float shift0 = first_of(end - 1), shift1 = first_of(end - 2);
+    const float shift0 = to_float(first_of(end - 1)), shift1 = to_float(first_of(end - 2));
     P x0{}, x1{};
     float sums[4] = {};
     if (active) {
-      x0 = load_pack<T, W>(a.x + at(end - 1));
-      if (end >= 2) x1 = load_pack<T, W>(a.x + at(end - 2));
+      x0 = load_pack<W>(a.x + at(end - 1));
+      if (end >= 2) x1 = load_pack<W>(a.x + at(end - 2));
       add_shifted(x0, shift0, sums[0], sums[1]);
       add_shifted(x1, shift1, sums[2], sums[3]);
     }
@@ -133,11 +129,12 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
     stats1 = row_stats(sums[2], sums[3], shift1, per_column, a.eps);
   }
   float dmu[N][W] = {}, dweight[W] = {}, dbias[W] = {};
-  float shift2 = first_of(end - 3);
+  T next_shift = first_of(end - 3);  // of row 2, read a row ahead and converted when it is used
 
   int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2, buffer = 0;
   for (int row = end - 1; row >= begin; --row, buffer ^= 1) {
-    const float shift_after = first_of(row - 3);
+    const float shift2 = to_float(next_shift);
+    next_shift = first_of(row - 3);
     copy_async_wait<STAGES - 1>();
     float g[W], sums[4] = {};
 #pragma unroll
@@ -183,12 +180,12 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
       }
       __syncwarp();  // keeps the quads apart, which halves what they take of registers
     }
-    if (active) add_shifted(*ring.x(slot2), shift2, sums[2], sums[3]);
+    if (active) add_shifted(load_pack<W>(ring.x(slot2)->x), shift2, sums[2], sums[3]);
     fetch_dy(row - STAGES, stage);
     row_sums(sums, part[buffer]);
 
     const float plain = sums[0] * per_column, scaled = sums[1] * per_column;
-    const P x0 = *ring.x(slot0), old = *ring.dx(stage);
+    const P x0 = load_pack<W>(ring.x(slot0)->x), old = load_pack<W>(ring.dx(stage)->x);
     float out[W];
 #pragma unroll
     for (int j = 0; j < W; ++j) {
@@ -208,7 +205,6 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
     }
     --t;
     stats0 = stats1, stats1 = row_stats(sums[2], sums[3], shift2, per_column, a.eps);
-    shift2 = shift_after;
     stage = stage + 1 == STAGES ? 0 : stage + 1;
     slot0 = slot1, slot1 = slot2, slot2 = slot2 + 1 == Ring::kRowsOfX ? 0 : slot2 + 1;
   }
@@ -228,9 +224,9 @@ __global__ void __launch_bounds__(kMaxRowThreads) norm_mix_backward(BackwardRows
   leave(N + 1, dbias);
 }
 
-// How many strips R rows are cut into: as many blocks as an H200 holds at once, but at least 16 rows each.
-inline int64_t n_backward_strips(int64_t R, int threads) {
-  const int64_t resident = 132 * std::max(1, kMaxRowThreads / threads);
+// How many strips R rows are cut into: about as many blocks as an H200 holds at once, but at least 16 rows each.
+inline int64_t n_backward_strips(int64_t R, int threads, int n) {
+  const int64_t resident = 132 * std::max(1, (n == 1 ? 768 : 512) / threads);
   return std::min(resident, ceil_div(R, 16));
 }
 
@@ -259,9 +255,17 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
   totals.to[N] = maybe<float>(a.dweight);
   totals.to[N + 1] = maybe<float>(a.dbias);
   constexpr int stages = N == 1 ? 4 : 2;
-  const Launch strips{
-      .grid = static_cast<unsigned>(n_strips), .block = static_cast<unsigned>(threads), .shared = RowRing<T, N, stages>::bytes(threads)};
-  launch(ex, norm_mix_backward<T, N, stages>, strips, rows);
+  const Launch strips{.grid = static_cast<unsigned>(n_strips),
+                      .block = static_cast<unsigned>(threads),
+                      .shared = RowRing<T, N, stages>::Packs::bytes(threads)};
+  constexpr int few = N == 1 ? 3 : 2, middle = N == 1 ? 320 : kMaxRowThreads;
+  if (threads <= 256) {
+    launch(ex, norm_mix_backward<T, N, stages, 256, few>, strips, rows);
+  } else if (threads <= middle) {
+    launch(ex, norm_mix_backward < T, N, stages, middle, N == 1 ? 2 : 1 >, strips, rows);
+  } else {
+    launch(ex, norm_mix_backward<T, N, stages, kMaxRowThreads, 1>, strips, rows);
+  }
   add_partials(ex, partial, n_strips, N + 2, rows.C, totals);
 }
 

@@ -1,6 +1,8 @@
-// Forward: a block walks a strip of rows forwards in time, four at a time, with the row before in registers.
+// Forward: a block walks a strip of rows forwards in time, four at a time, with the row before in registers. Rows to come
+// wait in shared memory.
 // Moves (1 + N) [R,C]: x in, N mixes out.
 #pragma once
+#include "kernels/common/mma.cuh"
 #include "kernels/norm_mix/op.h"
 #include "kernels/norm_mix/rows_cuda.cuh"
 
@@ -21,72 +23,87 @@ struct ForwardRows {
 };
 
 template <class T, int N>
-__global__ void __launch_bounds__(kMaxRowThreads) norm_mix_forward(ForwardRows<T, N> a) {
+struct ForwardShared {
+  static constexpr int kRows = 2 * kForwardGroup, kMu = kRows, kWeight = kMu + N, kBias = kWeight + 1;
+  using Packs = OwnPacks<Pack<T, kWide<T>>, kBias + 1>;
+};
+
+template <class T, int N, int THREADS, int BLOCKS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<T, N> a) {
   constexpr int W = kWide<T>, G = kForwardGroup;
   using P = Pack<T, W>;
-  __shared__ __align__(16) float part[2][kMaxRowThreads / 32 * 2 * G];
+  using Shared = ForwardShared<T, N>;
+  __shared__ __align__(16) float part[2][THREADS / 32 * 2 * G];
+  const typename Shared::Packs packs;
   const int c = static_cast<int>(threadIdx.x) * W;
   const bool active = c < a.C;
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kForwardStrip, end = min(a.R, begin + kForwardStrip);
   int64_t b = begin / a.length, t = begin - b * a.length, first = begin;
   if (t != 0) --first, --t;
-  P next[G] = {}, last{};  // last: the normed row before the group
-  float next_shift[G] = {};
-  const auto fetch = [&](int64_t row) {
+
+  // Rows behind the strip come as zeros and are not used.
+  const auto fetch = [&](int64_t row, int slot) {
 #pragma unroll
     for (int i = 0; i < G; ++i) {
-      if (row + i < end) {
-        if (active) next[i] = load_pack<T, W>(a.x + (row + i) * a.C + c);
-        next_shift[i] = to_float(a.x[(row + i) * a.C]);
-      }
+      const bool wanted = active && row + i < end;
+      copy_async_16(packs.at(slot + i), a.x + (wanted ? (row + i) * a.C + c : 0), wanted);
     }
+    copy_async_commit();
   };
-  fetch(first);
+  fetch(first, 0);
+  fetch(first + G, G);
+  T next_shift[G];  // the first elements of the rows of a group, read a group ahead and converted when they are used
+  const auto fetch_shift = [&](int64_t row) {
+#pragma unroll
+    for (int i = 0; i < G; ++i) next_shift[i] = a.x[min(row + i, end - 1) * a.C];
+  };
+  fetch_shift(first);
+  *packs.at(Shared::kWeight) = active ? load_pack<W>(a.weight + c) : P{};
+  *packs.at(Shared::kBias) = active ? load_pack<W>(a.bias + c) : P{};
+#pragma unroll
+  for (int m = 0; m < N; ++m) *packs.at(Shared::kMu + m) = active ? load_pack<W>(a.mu[m] + c) : P{};
+
   const float per_column = 1.0f / static_cast<float>(a.C);
+  P before{};
   int buffer = 0;
   for (int64_t group = first; group < end; group += G, buffer ^= 1) {
-    P in[G];
     float shift[G], sums[2 * G] = {};
 #pragma unroll
-    for (int i = 0; i < G; ++i) in[i] = next[i], shift[i] = next_shift[i];
-    fetch(group + G);
+    for (int i = 0; i < G; ++i) shift[i] = to_float(next_shift[i]);
+    fetch_shift(group + G);
+    copy_async_wait<1>();
     if (active) {
 #pragma unroll
-      for (int i = 0; i < G; ++i) add_shifted(in[i], shift[i], sums[2 * i], sums[2 * i + 1]);
+      for (int i = 0; i < G; ++i) add_shifted(load_pack<W>(packs.at(buffer * G + i)->x), shift[i], sums[2 * i], sums[2 * i + 1]);
     }
     row_sums(sums, part[buffer]);
-    if (!active) continue;
-    P before[G];
-    {
-      // Parameters come from the first cache for every group: registers are for rows.
-      const P weight = load_pack<T, W>(a.weight + c), bias = load_pack<T, W>(a.bias + c);
 #pragma unroll
-      for (int i = 0; i < G; ++i) {
-        const P z = normed(in[i], row_stats(sums[2 * i], sums[2 * i + 1], shift[i], per_column, a.eps), weight, bias);
-        before[i] = last;
-        if (t == 0 && group + i < end) before[i] = a.state_in ? load_pack<T, W>(a.state_in + b * a.C + c) : P{};
-        in[i] = last = z;
-        if (++t == a.length) {
-          if (a.state_out && group + i < end) *reinterpret_cast<P*>(a.state_out + b * a.C + c) = z;
-          t = 0, ++b;
+    for (int i = 0; i < G; ++i) {
+      const int64_t row = group + i;
+      if (row >= end || !active) break;
+      const P z = normed(load_pack<W>(packs.at(buffer * G + i)->x), row_stats(sums[2 * i], sums[2 * i + 1], shift[i], per_column, a.eps),
+                         load_pack<W>(packs.at(Shared::kWeight)->x), load_pack<W>(packs.at(Shared::kBias)->x));
+      if (t == 0) before = a.state_in ? load_pack<W>(a.state_in + b * a.C + c) : P{};
+      if (row >= begin) {
+#pragma unroll
+        for (int m = 0; m < N; ++m) {
+          float mu[W], out[W];
+          load(packs.at(Shared::kMu + m)->x, mu);
+#pragma unroll
+          for (int j = 0; j < W; ++j) {
+            const float here = to_float(z.x[j]);
+            out[j] = here + (to_float(before.x[j]) - here) * mu[j];
+          }
+          store(a.y[m] + row * a.C + c, out);
         }
       }
-    }
-#pragma unroll
-    for (int m = 0; m < N; ++m) {
-      float mu[W];
-      load(a.mu[m] + c, mu);
-#pragma unroll
-      for (int i = 0; i < G; ++i) {
-        float out[W];
-#pragma unroll
-        for (int j = 0; j < W; ++j) {
-          const float here = to_float(in[i].x[j]);
-          out[j] = here + (to_float(before[i].x[j]) - here) * mu[j];
-        }
-        if (group + i >= begin && group + i < end) store(a.y[m] + (group + i) * a.C + c, out);
+      before = z;
+      if (++t == a.length) {
+        if (a.state_out) store_pack(a.state_out + b * a.C + c, z);
+        t = 0, ++b;
       }
     }
+    fetch(group + 2 * G, buffer * G);
   }
 }
 
@@ -108,8 +125,16 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
     rows.mu[m] = a.mu[m].as<T>();
     rows.y[m] = a.y[m].as<T>();
   }
-  const auto strips = static_cast<unsigned>(ceil_div(rows.R, kForwardStrip));
-  launch(ex, norm_mix_forward<T, N>, {.grid = strips, .block = static_cast<unsigned>(threads)}, rows);
+  const Launch strips{.grid = static_cast<unsigned>(ceil_div(rows.R, kForwardStrip)),
+                      .block = static_cast<unsigned>(threads),
+                      .shared = ForwardShared<T, N>::Packs::bytes(threads)};
+  if (threads <= 256) {
+    launch(ex, norm_mix_forward<T, N, 256, N == 1 ? 4 : 3>, strips, rows);
+  } else if (threads <= 320) {
+    launch(ex, norm_mix_forward<T, N, 320, 2>, strips, rows);
+  } else {
+    launch(ex, norm_mix_forward < T, N, kMaxRowThreads, N == 1 ? 2 : 1 >, strips, rows);
+  }
 }
 
 }  // namespace rk::cuda

@@ -42,7 +42,7 @@ void run(const Exec& ex, const NormMixBackward& a) {
   const int threads = fused_threads(a.x, a.n);
   if (threads == 0) return run_in_parts(ex, a);
   check_alignment({a.x, a.weight, a.bias, a.state_in, a.dx, a.dstate_in, a.dstate_out}, a.mu, a.dy, a.n);
-  const int64_t n_strips = n_backward_strips(a.x.shape[0] * a.x.shape[1], threads);
+  const int64_t n_strips = n_backward_strips(a.x.shape[0] * a.x.shape[1], threads, a.n);
   ArenaScope scope(*ex.scratch);
   const Tensor partial = ex.scratch->take(DType::f32, {n_strips, a.n + 2, a.x.shape[2]});
   if (ex.dry()) return;

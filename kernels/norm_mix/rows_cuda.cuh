@@ -54,6 +54,19 @@ __device__ __forceinline__ void row_sums(float (&x)[N], float* part) {
   }
 }
 
+// A warp's packs of shared memory: N for every thread, who alone uses them, so that they need no barrier. They lie at distances that are
+// known when the kernel is compiled.
+template <class P, int N>
+class OwnPacks {
+ public:
+  __device__ OwnPacks() : mine_(shared_memory<P>() + threadIdx.x / 32 * (32 * N) + threadIdx.x % 32) {}
+  __device__ P* at(int i) const { return mine_ + 32 * i; }
+  static size_t bytes(int threads) { return static_cast<size_t>(threads * N) * sizeof(P); }
+
+ private:
+  P* mine_;
+};
+
 struct RowStats {
   float mean, rstd;
 };
@@ -62,12 +75,7 @@ struct RowStats {
 // deviations of the mean, the difference below keeps its digits.
 __device__ __forceinline__ RowStats row_stats(float sum, float squares, float shift, float per_column, float eps) {
   const float offset = sum * per_column;
-  return {shift + offset, 1.0f / sqrtf(fmaxf(squares * per_column - offset * offset, 0.0f) + eps)};
-}
-
-template <class T, int W>
-__device__ __forceinline__ Pack<T, W> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, W>*>(p);
+  return {shift + offset, rsqrtf(fmaxf(squares * per_column - offset * offset, 0.0f) + eps)};
 }
 
 template <class T, int W>

@@ -21,18 +21,23 @@ struct Stage {
 };
 constexpr int kStages = 3;
 
-template <int THREADS>
-__device__ __forceinline__ void fetch(void* to, const void* from, int bytes) {
-  for (int at = static_cast<int>(threadIdx.x) * 16; at < bytes; at += THREADS * 16) {
-    copy_async_16(static_cast<char*>(to) + at, static_cast<const char*>(from) + at, true);
-  }
+// BYTES as often as there are threads, without a loop: places are known but for the thread.
+template <int THREADS, int BYTES>
+__device__ __forceinline__ void fetch(void* to, const void* from) {
+  constexpr int step = THREADS * 16;
+  const int at = static_cast<int>(threadIdx.x) * 16;
+#pragma unroll
+  for (int i = 0; i < BYTES / step; ++i)
+    copy_async_16(static_cast<char*>(to) + at + i * step, static_cast<const char*>(from) + at + i * step, true);
+  if (BYTES % step != 0 && at < BYTES % step)
+    copy_async_16(static_cast<char*>(to) + at + BYTES / step * step, static_cast<const char*>(from) + at + BYTES / step * step, true);
 }
 template <int THREADS>
 __device__ __forceinline__ void fetch(Stage& s, const Maps& m, int64_t index) {
-  fetch<THREADS>(s.E, m.e + index * kSquare, kSquare * 2);
-  fetch<THREADS>(s.Q, m.q + index * kStrip, kStrip * 2);
-  fetch<THREADS>(s.decay, m.decay + index * kHead, kHead * 4);
-  fetch<THREADS>(s.scale, m.scale + index * kScales, kScales * 4);
+  fetch<THREADS, kSquare * 2>(s.E, m.e + index * kSquare);
+  fetch<THREADS, kStrip * 2>(s.Q, m.q + index * kStrip);
+  fetch<THREADS, kHead * 4>(s.decay, m.decay + index * kHead);
+  fetch<THREADS, kScales * 4>(s.scale, m.scale + index * kScales);
 }
 
 template <class T>

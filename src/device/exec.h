@@ -22,6 +22,7 @@ struct Exec {
   Arena* scratch = nullptr;  // what lives inside one call
   Gpu* gpu = nullptr;        // for Device::cuda: work is queued on its stream, and no operator waits for it
   bool tf32 = false;         // f32 matrix products may round their factors to tf32
+  bool keep_less = false;    // units keep only what is dear to compute again
   OpWatch* watch = nullptr;
 
   // In a dry run arenas only count, and operators return before touching memory.

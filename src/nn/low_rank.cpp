@@ -5,7 +5,7 @@ namespace rk {
 void LowRank::forward(const Exec& ex, const LowRankForward& a) const {
   a_.forward(ex, {.x = a.x, .y = a.hidden});
   if (f_) run(ex, ActivationForward{.f = *f_, .x = a.hidden, .y = a.hidden});
-  b_.forward(ex, {.x = a.hidden, .y = a.y, .bias = a.bias});
+  expand(ex, a);
 }
 
 void LowRank::backward(const Exec& ex, const LowRankBackward& a) const {

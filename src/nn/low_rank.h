@@ -21,6 +21,8 @@ class LowRank {
   LowRank() = default;
   LowRank(Param& a, Param& b, std::optional<Activation> f) : a_(a, WeightLayout::in_out), b_(b, WeightLayout::in_out), f_(f) {}
   void forward(const Exec& ex, const LowRankForward& a) const;
+  // y again from the hidden values that forward left; x is not read.
+  void expand(const Exec& ex, const LowRankForward& a) const { b_.forward(ex, {.x = a.hidden, .y = a.y, .bias = a.bias}); }
   void backward(const Exec& ex, const LowRankBackward& a) const;
   int64_t width() const { return a_.n_out(); }
 

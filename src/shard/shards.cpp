@@ -153,7 +153,9 @@ void Shards::upload(const Exec& ex, const Tensor& source, const Tensor& to) {
     if (to.dtype == DType::f16) {
       const double* from = source.as<double>() + at;
       auto* half = static_cast<f16*>(staged.data);
-      for (int64_t i = 0; i < n; ++i) half[i] = to_f16(static_cast<float>(from[i]));
+      ex.pool->parallel_for(n, int64_t{1} << 16, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) half[i] = to_f16(static_cast<float>(from[i]));
+      });
     } else {
       run(host, Cast{.x = source.slice(at, n), .y = staged});
     }

@@ -32,12 +32,15 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
 std::vector<double> rounded_fresh_values(const Exec& ex, const Model& model, const Param& p, const RunConfig& config) {
   std::vector<double> values =
       config.init == "normal" ? quick_values(p, seed_of(config), ex.pool) : fresh_values(p, seed_of(config), ex.pool);
-  if (model.dtype == DType::f32)
-    for (double& x : values) x = static_cast<double>(static_cast<float>(x));
-  if (model.dtype == DType::bf16)
-    for (double& x : values) x = static_cast<double>(bf16(static_cast<float>(x)));
-  if (model.dtype == DType::f16)
-    for (double& x : values) x = static_cast<double>(to_float(to_f16(static_cast<float>(x))));
+  const auto round = [&](const auto& rounded) {
+    ex.pool->parallel_for(static_cast<int64_t>(values.size()), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+        values[i] = static_cast<double>(rounded(static_cast<float>(values[i])));
+    });
+  };
+  if (model.dtype == DType::f32) round([](float x) { return x; });
+  if (model.dtype == DType::bf16) round([](float x) { return bf16(x); });
+  if (model.dtype == DType::f16) round([](float x) { return to_float(to_f16(x)); });
   return values;
 }
 

@@ -269,6 +269,9 @@ Options machine_options() {
       whole("num_nodes", &C::num_nodes, {0}, "hosts; 0 = what was started"),
       common(whole("threads", &C::threads, {0, 4096}, "threads of a rank; 0 = cores / ranks of the host")),
       common(yes_no("grad_cp", &C::grad_cp, "1 = keep only the input of each block and compute the rest again: less memory, same numbers")),
+      choice("keep", &C::keep, {{"auto", "auto"}, {"all", "all"}, {"less", "less"}},
+             "what backward needs: all is kept, or less and the cheap rest is computed again, with the same numbers; auto = less where "
+             "a GPU would be filled by more than nine tenths"),
       whole("chunk_ctx", &C::chunk_ctx, {0}, "tokens of a time segment with carried state; 0 = the whole sample at once"),
       choice("bptt", &C::bptt, {{"full", "full"}, {"truncated", "truncated"}}, "whether gradients flow back through segment borders"),
       choice("plan_order", &C::plan_order, {{"auto", "auto"}, {"layer", "layer"}, {"segment", "segment"}},

@@ -63,6 +63,7 @@ struct RunConfig {
   int64_t devices = 0, num_nodes = 0;                // 0 = not given
   int threads = 0;                                   // 0 = cores / local ranks
   bool grad_cp = false;
+  std::string keep = "auto";  // "all", "less"
   int64_t chunk_ctx = 0;            // tokens of a time segment; 0 = whole ctx_len
   std::string bptt = "full";        // or "truncated"
   std::string plan_order = "auto";  // "layer", "segment"

@@ -43,6 +43,7 @@ class Trainer {
  private:
   void open();
   void plan_memory();
+  MemoryPlan predict_memory(const FlatLayout& layout, const ShardsOptions& shards, bool truncated);
   void load();
   void load_weights_of_start();
   void make_proj_dir();
@@ -66,7 +67,7 @@ class Trainer {
   std::string path(const std::string& file) const { return config_.proj_dir + "/" + file; }
   Device device() const { return gpu_ ? Device::cuda : Device::cpu; }
   // Before there are arenas.
-  Exec bare() { return {.device = device(), .pool = &pool_, .gpu = gpu_, .tf32 = config_.precision == "tf32"}; }
+  Exec bare() { return {.device = device(), .pool = &pool_, .gpu = gpu_, .tf32 = config_.precision == "tf32", .keep_less = keep_less_}; }
   Exec exec() {
     Exec ex = bare();
     ex.kept = &kept_;
@@ -89,6 +90,7 @@ class Trainer {
   Plan plan_;
   BatchShape shape_;
   int zero_ = 0;
+  bool keep_less_ = false;
   std::optional<Validation> validation_;
   std::optional<Batcher> batcher_;
   std::optional<Shards> shards_;
@@ -132,7 +134,22 @@ void Trainer::open() {
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
 }
 
-// Dry runs of every plan of the run, the table, then the memory.
+// Dry runs of every plan of the run.
+MemoryPlan Trainer::predict_memory(const FlatLayout& layout, const ShardsOptions& shards, bool truncated) {
+  MemoryPlan memory;
+  memory.shards = Shards::predict(layout, comm_.size(), shards);
+  measure(bare(), *model_, {plan_, shape_, truncated, scales_loss()}, memory);
+  if (validation_) measure(bare(), *model_, {validation_->plan(static_cast<int>(model_->units.size())), validation_->shape()}, memory);
+  Arena sums(device());
+  Exec dry = bare();
+  dry.scratch = &sums;
+  Shards::measure(dry, layout, shards);
+  memory.scratch = std::max(memory.scratch, sums.peak());
+  memory.batches = Batcher::n_bytes(shape_) + (validation_ ? validation_->n_bytes() : 0);
+  return memory;
+}
+
+// The plan of a step, what it takes, then the memory.
 void Trainer::plan_memory() {
   const auto n_units = static_cast<int>(model_->units.size());
   const auto n_segments = static_cast<int>(shape_.n_segments());
@@ -145,21 +162,17 @@ void Trainer::plan_memory() {
   request.reduce_each_micro = zero_ >= 2;
   plan_ = plan_step(request);
 
+  std::optional<GpuMemory> on_gpu;
+  if (gpu_) on_gpu = GpuMemory{gpu_->total_bytes(), gpu_->free_bytes()};
   const FlatLayout layout = flat_layout(*model_, comm_.size());
   const ShardsOptions shards{
       .dtype = model_->dtype, .sharding = Sharding::stage(zero_), .training = true, .weight_decay = config_.weight_decay};
-  MemoryPlan memory;
-  memory.shards = Shards::predict(layout, comm_.size(), shards);
-  measure(bare(), *model_, {plan_, shape_, request.truncated, scales_loss()}, memory);
-  if (validation_) measure(bare(), *model_, {validation_->plan(n_units), validation_->shape()}, memory);
-  Arena sums(device());
-  Exec dry = bare();
-  dry.scratch = &sums;
-  Shards::measure(dry, layout, shards);
-  memory.scratch = std::max(memory.scratch, sums.peak());
-  memory.batches = Batcher::n_bytes(shape_) + (validation_ ? validation_->n_bytes() : 0);
-  std::optional<GpuMemory> on_gpu;
-  if (gpu_) on_gpu = GpuMemory{gpu_->total_bytes(), gpu_->free_bytes()};
+  keep_less_ = config_.keep == "less";
+  MemoryPlan memory = predict_memory(layout, shards, request.truncated);
+  if (config_.keep == "auto" && on_gpu && static_cast<double>(memory.total()) > 0.9 * static_cast<double>(on_gpu->free)) {
+    keep_less_ = true;
+    memory = predict_memory(layout, shards, request.truncated);
+  }
   observer_.line(memory_table(memory, comm_.size(), zero_, on_gpu));
 
   agree(comm_, [&] {

@@ -62,6 +62,7 @@ class Bench {
 
   void time(const std::string& name, const std::function<void(const Exec&)>& call) {
     const int repeats = 10;
+    bytes_.take();
     call(gpu_.ex());
     const double bytes = bytes_.take();
     std::vector<double> us;

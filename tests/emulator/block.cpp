@@ -65,9 +65,13 @@ struct Machine {
   std::string failure;
 };
 
-Machine& machine() {
-  static Machine m;
-  return m;
+// Made by the first kernel, and never given back: tests may start kernels until the end of the program.
+Machine* the_machine = nullptr;
+Machine& machine() { return *the_machine; }
+Machine& made_machine() {
+  static std::once_flag made;
+  std::call_once(made, [] { the_machine = new Machine; });
+  return *the_machine;
 }
 
 Thread& running_thread() {
@@ -244,10 +248,10 @@ void check_sizes(const dim3& grid, const dim3& block, size_t shared) {
 
 }  // namespace
 
-void set_order(Order order) { machine().order = order; }
+void set_order(Order order) { made_machine().order = order; }
 
 void run(dim3 grid, dim3 block, size_t shared, const std::function<void()>& kernel) {
-  Machine& m = machine();
+  Machine& m = made_machine();
   const std::lock_guard lock(m.busy);
   const int64_t n_blocks = int64_t{grid.x} * grid.y * grid.z;
   if (n_blocks == 0) return;

@@ -132,6 +132,20 @@ TEST(Recomputation, GivesTheSameBits) {
     }
 }
 
+TEST(KeepingLess, GivesTheSameBits) {
+  for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+    ModelRunner runner = lively_runner(tiny_spec(dtype, 3));
+    set_lively(runner);
+    RunInput in = carried_input(runner.model(), 2, 17);
+    in.segments = {7, 10};
+    const RunOutput all = runner.train(in);
+    in.keep_less = true;
+    const RunOutput less = runner.train(in);
+    expect_same_bits(less, all, name_of(dtype));
+    EXPECT_LT(less.kept_peak, all.kept_peak);
+  }
+}
+
 TEST(Threads, DoNotChangeBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
     RunOutput first;

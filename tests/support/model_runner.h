@@ -28,7 +28,7 @@ struct RunInput {
   std::vector<int64_t> segments;         // lengths; empty: one of T
   double loss_scale = 1;                 // d objective / d loss
   double l2_factor = 0;                  // L2Wrap: factor / (B T)
-  bool truncated = false, grad_cp = false;
+  bool truncated = false, grad_cp = false, keep_less = false;
   PlanOrder order = PlanOrder::layer;
   Values initial_state, dfinal_state;  // missing entries are zero; empty maps are not handed over at all
   bool want_dinitial = false;
@@ -201,6 +201,7 @@ class ModelRunner {
       Exec dry = plain();
       dry.kept = &kept;
       dry.scratch = &scratch;
+      dry.keep_less = in.keep_less;
       Runner(*model_, nullptr).run(dry, plan, io);
       out.kept_capacity = kept.peak();
       out.scratch_capacity = scratch.peak();
@@ -209,6 +210,7 @@ class ModelRunner {
     Exec ex = plain();
     ex.kept = &kept;
     ex.scratch = &scratch;
+    ex.keep_less = in.keep_less;
     io.micro = micro;
     if (trains) shards_.start_step(ex);
     Runner(*model_, &shards_).run(ex, plan, io);

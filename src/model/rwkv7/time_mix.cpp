@@ -32,18 +32,32 @@ TimeMixSaved TimeMix::take(const Exec& ex, const TimeMixForward& a) const {
   const int64_t R = a.B * a.T;
   const auto hidden = [&](const LowRank& pair) { return arena.take(dtype_, {R, pair.width()}); };
   TimeMixSaved s;
-  for (Tensor* t : {&s.r, &s.w, &s.k0, &s.a_lora, &s.g, &s.y}) *t = take_rows(arena, R);
+  for (Tensor* t : {&s.r, &s.k0, &s.y}) *t = take_rows(arena, R);
   s.w_hidden = hidden(w_);
   s.a_hidden = hidden(a_);
   s.g_hidden = hidden(g_);
   s.v0 = a.v_first;
   if (!first_) {
     s.v0 = take_rows(arena, R);
-    s.v_lora = take_rows(arena, R);
     s.v_hidden = hidden(v_);
   }
+  take_expanded(ex.keep_less ? *ex.scratch : arena, R, s);
   if (a.saved) s.states = take_wkv7_saved(ex, arena, dtype_, heads(a.B, a.T));
   return s;
+}
+
+void TimeMix::take_expanded(Arena& arena, int64_t R, TimeMixSaved& s) const {
+  for (Tensor* t : {&s.w, &s.a_lora, &s.g}) *t = take_rows(arena, R);
+  if (!first_) s.v_lora = take_rows(arena, R);
+}
+
+// What keep_less left out, in scratch.
+void TimeMix::expand(const Exec& ex, TimeMixSaved& s) const {
+  take_expanded(*ex.scratch, s.r.shape[0], s);
+  w_.expand(ex, {.hidden = s.w_hidden, .y = s.w, .bias = value(ex, *p_.w0)});
+  a_.expand(ex, {.hidden = s.a_hidden, .y = s.a_lora});
+  g_.expand(ex, {.hidden = s.g_hidden, .y = s.g});
+  if (!first_) v_.expand(ex, {.hidden = s.v_hidden, .y = s.v_lora});
 }
 
 std::array<Tensor, TimeMix::kMixes> TimeMix::mix_weights(const Exec& ex) const {
@@ -138,17 +152,18 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
 
 void TimeMix::backward(const Exec& ex, const TimeMixBackward& a) const {
   const ArenaScope scope(*ex.scratch);
+  TimeMixSaved s = a.saved;
+  if (ex.keep_less) expand(ex, s);
   Gradients d;
   for (Tensor* t : {&d.r, &d.w, &d.k0, &d.v0, &d.a_lora, &d.g}) *t = take_rows(*ex.scratch, a.B * a.T);
   if (!first_) d.v_lora = take_rows(*ex.scratch, a.B * a.T);
-  operator_backward(ex, a, d);
+  operator_backward(ex, a, s, d);
   project_backward(ex, a, d);
 }
 
 // From the gradient of the residual to those of the operator's operands, which take the places of their inputs' gradients.
-void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const {
+void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const {
   const ArenaScope scope(*ex.scratch);
-  const TimeMixSaved& s = a.saved;
   const int64_t R = a.B * a.T;
   const Shape split = heads(a.B, a.T);
   const Operands o = prepare(ex, s, a.v_first);
@@ -194,11 +209,10 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
                        .dr_more = d.r.view(split),
                        .dk_more = d.k0.view(split),
                        .dv_more = d.v0.view(split)});
-  prepare_backward(ex, a, d, db);
+  prepare_backward(ex, a, s, d, db);
 }
 
-void TimeMix::prepare_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d, Tensor db) const {
-  const TimeMixSaved& s = a.saved;
+void TimeMix::prepare_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const {
   Rwkv7PrepareBackward b{.N = N_,
                          .k0 = s.k0,
                          .a_lora = s.a_lora,

@@ -7,7 +7,8 @@
 
 namespace rk::rwkv7 {
 
-// What backward needs. Norm, mixes, the operator's operands and the product before W_o are formed again.
+// What backward needs. Norm, mixes, the operator's operands and the product before W_o are formed again; with Exec::keep_less also
+// w, a_lora, v_lora and g, from their hidden values.
 struct TimeMixSaved {
   Tensor r, w, k0, v0, a_lora, v_lora, g, y;  // [R,C]; v0 is v_first in layer 0, which has no v_lora
   Tensor w_hidden, a_hidden, v_hidden, g_hidden;   // [R,width]
@@ -51,14 +52,16 @@ class TimeMix {
     Tensor r, w, k0, v0, a_lora, v_lora, g;
   };
   TimeMixSaved take(const Exec& ex, const TimeMixForward& a) const;
+  void take_expanded(Arena& arena, int64_t R, TimeMixSaved& s) const;
+  void expand(const Exec& ex, TimeMixSaved& s) const;
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
   Shape heads(int64_t B, int64_t T) const { return {B, T, C_ / N_, N_}; }
   std::array<Tensor, kMixes> mix_weights(const Exec& ex) const;
   Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
   void project(const Exec& ex, const Mixes& x, const TimeMixSaved& s) const;
   Operands prepare(const Exec& ex, const TimeMixSaved& s, const Tensor& v_first) const;
-  void operator_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
-  void prepare_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d, Tensor db) const;
+  void operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
+  void prepare_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const;
   void project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
 
   TimeMixParams p_;

@@ -3,6 +3,7 @@
 usage, in its folder:  reference_losses.py LOSSES.jsonl ARGUMENTS OF train.py
 Its own log has means over mini-epochs only; the numbers come through the wandb interface, for which this supplies a stand-in."""
 import json
+import os
 import runpy
 import sys
 import types
@@ -13,6 +14,7 @@ wandb.init = lambda **kwargs: None
 wandb.log = lambda values, step=None: print(json.dumps({"step": step, **values}), file=log)
 wandb.__spec__ = types.SimpleNamespace(loader=None)
 sys.modules["wandb"] = wandb
+sys.path.insert(0, os.getcwd())
 
 import torch.nn.init  # noqa: E402
 
