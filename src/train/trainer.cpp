@@ -55,7 +55,6 @@ class Trainer {
   void after_step();
   StepReport collect();
   void report(const StepReport& report, const Validation::Result* validated);
-  void compare_memory();
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(bool wait);
@@ -369,12 +368,8 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (log_) log_->step(r, validated);
   observer_.step(r);
   if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
-  if (gpu_ && !memory_compared_) compare_memory();
-}
-
-// By now everything that a step takes has been taken.
-void Trainer::compare_memory() {
-  memory_compared_ = true;
+  if (!gpu_ || memory_compared_) return;
+  memory_compared_ = true;  // by now everything that a step takes has been taken
   observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
                      "; predicted: ", mebibytes(memory_before_ + memory_planned_)));
 }
