@@ -26,23 +26,4 @@ class CpuExec {
   Exec ex_;
 };
 
-// The same with arenas that only count: a dry run.
-class DryExec {
- public:
-  explicit DryExec(int threads = 1) : pool_(threads) {
-    ex_ = {.device = Device::cpu, .pool = &pool_, .kept = &kept_, .scratch = &scratch_};
-  }
-  DryExec(const DryExec&) = delete;
-  DryExec& operator=(const DryExec&) = delete;
-
-  const Exec& ex() const { return ex_; }
-  const Arena& scratch() const { return scratch_; }
-  const Arena& kept() const { return kept_; }
-
- private:
-  ThreadPool pool_;
-  Arena scratch_, kept_;
-  Exec ex_;
-};
-
 }  // namespace rk::test
