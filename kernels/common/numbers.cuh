@@ -80,18 +80,64 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T, W>& v) {
   *reinterpret_cast<Word*>(p) = word;
 }
 
+// Two neighbours of a 16-bit type in one word: conversions of pairs take half the instructions.
+__device__ __forceinline__ void unpack(uint32_t pair, float& low, float& high, const __nv_bfloat16*) {
+  low = __uint_as_float(pair << 16);
+  high = __uint_as_float(pair & 0xffff0000u);
+}
+__device__ __forceinline__ void unpack(uint32_t pair, float& low, float& high, const __half*) {
+  __half2 v;
+  memcpy(&v, &pair, sizeof v);
+  low = __low2float(v);
+  high = __high2float(v);
+}
+__device__ __forceinline__ uint32_t pack(float low, float high, const __nv_bfloat16*) {
+  const __nv_bfloat162 v = __floats2bfloat162_rn(low, high);
+  uint32_t pair;
+  memcpy(&pair, &v, sizeof pair);
+  return pair;
+}
+__device__ __forceinline__ uint32_t pack(float low, float high, const __half*) {
+  const __half2 v = __floats2half2_rn(low, high);
+  uint32_t pair;
+  memcpy(&pair, &v, sizeof pair);
+  return pair;
+}
+
+template <class T, int W>
+__device__ __forceinline__ void to_floats(const Pack<T, W>& v, float (&x)[W]) {
+  if constexpr (sizeof(T) == 2 && W % 2 == 0) {
+    uint32_t pairs[W / 2];
+    memcpy(pairs, &v, sizeof v);
+#pragma unroll
+    for (int i = 0; i < W / 2; ++i) unpack(pairs[i], x[2 * i], x[2 * i + 1], v.x);
+  } else {
+#pragma unroll
+    for (int i = 0; i < W; ++i) x[i] = to_float(v.x[i]);
+  }
+}
+template <class T, int W>
+__device__ __forceinline__ Pack<T, W> from_floats(const float (&x)[W]) {
+  Pack<T, W> v;
+  if constexpr (sizeof(T) == 2 && W % 2 == 0) {
+    uint32_t pairs[W / 2];
+#pragma unroll
+    for (int i = 0; i < W / 2; ++i) pairs[i] = pack(x[2 * i], x[2 * i + 1], v.x);
+    memcpy(&v, pairs, sizeof v);
+  } else {
+#pragma unroll
+    for (int i = 0; i < W; ++i) v.x[i] = from_float<T>(x[i]);
+  }
+  return v;
+}
+
 template <int W, class T>
 __device__ __forceinline__ void load(const T* p, float (&x)[W]) {
-  const Pack<T, W> v = load_pack<W>(p);
-#pragma unroll
-  for (int i = 0; i < W; ++i) x[i] = to_float(v.x[i]);
+  to_floats(load_pack<W>(p), x);
 }
 template <int W, class T>
 __device__ __forceinline__ void store(T* p, const float (&x)[W]) {
-  Pack<T, W> v;
-#pragma unroll
-  for (int i = 0; i < W; ++i) v.x[i] = from_float<T>(x[i]);
-  store_pack(p, v);
+  store_pack(p, from_floats<T>(x));
 }
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }

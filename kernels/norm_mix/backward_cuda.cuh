@@ -119,8 +119,11 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
     if (active) {
       x0 = load_pack<W>(a.x + at(end - 1));
       if (end >= 2) x1 = load_pack<W>(a.x + at(end - 2));
-      add_shifted(x0, shift0, sums[0], sums[1]);
-      add_shifted(x1, shift1, sums[2], sums[3]);
+      float x[W];
+      to_floats(x0, x);
+      add_shifted(x, shift0, sums[0], sums[1]);
+      to_floats(x1, x);
+      add_shifted(x, shift1, sums[2], sums[3]);
     }
     *ring.x(0) = x0;
     *ring.x(1) = x1;
@@ -136,6 +139,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
     const float shift2 = to_float(next_shift);
     next_shift = first_of(row - 3);
     copy_async_wait<STAGES - 1>();
+    const float offset0 = -stats0.mean * stats0.rstd;
     float g[W], sums[4] = {};
 #pragma unroll
     for (int q = 0; q < W / 4; ++q) {
@@ -144,17 +148,19 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       load_quad(ring.x(slot1), q, x1);
       load_quad(ring.weight(), q, weight);
       load_quad(ring.bias(), q, bias);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        x0[j] = (x0[j] - stats0.mean) * stats0.rstd;
-        x1[j] = rounded<T>((x1[j] - stats1.mean) * stats1.rstd * weight[j] + bias[j]);
-      }
+      norm<T>(x1, stats1, weight, bias);
       if (t == 0) {
         x1[0] = x1[1] = x1[2] = x1[3] = 0;
         if (a.state_in && active) load(a.state_in + at(b) + 4 * q, x1);
       }
 #pragma unroll
-      for (int j = 0; j < 4; ++j) change[j] = x1[j] - rounded<T>(x0[j] * weight[j] + bias[j]);
+      for (int j = 0; j < 4; ++j) change[j] = x0[j];
+      norm<T>(change, stats0, weight, bias);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        change[j] = x1[j] - change[j];
+        x0[j] = x0[j] * stats0.rstd + offset0;  // the unit row
+      }
 #pragma unroll
       for (int m = 0; m < N; ++m) {
         float dy[4], mu[4];
@@ -180,17 +186,20 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       }
       __syncwarp();  // keeps the quads apart, which halves what they take of registers
     }
-    if (active) add_shifted(load_pack<W>(ring.x(slot2)->x), shift2, sums[2], sums[3]);
+    if (active) {
+      float x2[W];
+      load(ring.x(slot2)->x, x2);
+      add_shifted(x2, shift2, sums[2], sums[3]);
+    }
     fetch_dy(row - STAGES, stage);
     row_sums(sums, part[buffer]);
 
     const float plain = sums[0] * per_column, scaled = sums[1] * per_column;
-    const P x0 = load_pack<W>(ring.x(slot0)->x), old = load_pack<W>(ring.dx(stage)->x);
-    float out[W];
+    float x0[W], out[W];
+    load(ring.x(slot0)->x, x0);
+    load(ring.dx(stage)->x, out);
 #pragma unroll
-    for (int j = 0; j < W; ++j) {
-      out[j] = to_float(old.x[j]) + stats0.rstd * (g[j] - plain - (to_float(x0.x[j]) - stats0.mean) * stats0.rstd * scaled);
-    }
+    for (int j = 0; j < W; ++j) out[j] += stats0.rstd * (g[j] - plain - (x0[j] * stats0.rstd + offset0) * scaled);
     if (active) store(a.dx + at(row), out);
     fetch_rest(row - STAGES, stage, slot0);
     if (t == 0) {

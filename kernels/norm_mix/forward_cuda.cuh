@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
   for (int m = 0; m < N; ++m) *packs.at(Shared::kMu + m) = active ? load_pack<W>(a.mu[m] + c) : P{};
 
   const float per_column = 1.0f / static_cast<float>(a.C);
-  P before{};
+  float before[W] = {};
   int buffer = 0;
   for (int64_t group = first; group < end; group += G, buffer ^= 1) {
     float shift[G], sums[2 * G] = {};
@@ -74,32 +74,42 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
     copy_async_wait<1>();
     if (active) {
 #pragma unroll
-      for (int i = 0; i < G; ++i) add_shifted(load_pack<W>(packs.at(buffer * G + i)->x), shift[i], sums[2 * i], sums[2 * i + 1]);
+      for (int i = 0; i < G; ++i) {
+        float x[W];
+        load(packs.at(buffer * G + i)->x, x);
+        add_shifted(x, shift[i], sums[2 * i], sums[2 * i + 1]);
+      }
     }
     row_sums(sums, part[buffer]);
+    float weight[W], bias[W];
+    load(packs.at(Shared::kWeight)->x, weight);
+    load(packs.at(Shared::kBias)->x, bias);
 #pragma unroll
     for (int i = 0; i < G; ++i) {
       const int64_t row = group + i;
       if (row >= end || !active) break;
-      const P z = normed(load_pack<W>(packs.at(buffer * G + i)->x), row_stats(sums[2 * i], sums[2 * i + 1], shift[i], per_column, a.eps),
-                         load_pack<W>(packs.at(Shared::kWeight)->x), load_pack<W>(packs.at(Shared::kBias)->x));
-      if (t == 0) before = a.state_in ? load_pack<W>(a.state_in + b * a.C + c) : P{};
+      float here[W];
+      load(packs.at(buffer * G + i)->x, here);
+      norm<T>(here, row_stats(sums[2 * i], sums[2 * i + 1], shift[i], per_column, a.eps), weight, bias);
+      if (t == 0) {
+#pragma unroll
+        for (int j = 0; j < W; ++j) before[j] = 0;
+        if (a.state_in) load(a.state_in + b * a.C + c, before);
+      }
       if (row >= begin) {
 #pragma unroll
         for (int m = 0; m < N; ++m) {
           float mu[W], out[W];
           load(packs.at(Shared::kMu + m)->x, mu);
 #pragma unroll
-          for (int j = 0; j < W; ++j) {
-            const float here = to_float(z.x[j]);
-            out[j] = here + (to_float(before.x[j]) - here) * mu[j];
-          }
+          for (int j = 0; j < W; ++j) out[j] = here[j] + (before[j] - here[j]) * mu[j];
           store(a.y[m] + row * a.C + c, out);
         }
       }
-      before = z;
+#pragma unroll
+      for (int j = 0; j < W; ++j) before[j] = here[j];
       if (++t == a.length) {
-        if (a.state_out) store_pack(a.state_out + b * a.C + c, z);
+        if (a.state_out) store(a.state_out + b * a.C + c, here);
         t = 0, ++b;
       }
     }
@@ -129,7 +139,7 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
                       .block = static_cast<unsigned>(threads),
                       .shared = ForwardShared<T, N>::Packs::bytes(threads)};
   if (threads <= 256) {
-    launch(ex, norm_mix_forward<T, N, 256, N == 1 ? 4 : 3>, strips, rows);
+    launch(ex, norm_mix_forward < T, N, 256, N == 1 ? 4 : 3 >, strips, rows);
   } else if (threads <= 320) {
     launch(ex, norm_mix_forward<T, N, 320, 2>, strips, rows);
   } else {

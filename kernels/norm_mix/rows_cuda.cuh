@@ -78,20 +78,21 @@ __device__ __forceinline__ RowStats row_stats(float sum, float squares, float sh
   return {shift + offset, rsqrtf(fmaxf(squares * per_column - offset * offset, 0.0f) + eps)};
 }
 
+// x becomes the normed row, rounded to T as memory would hold it.
 template <class T, int W>
-__device__ __forceinline__ Pack<T, W> normed(const Pack<T, W>& x, const RowStats& s, const Pack<T, W>& weight, const Pack<T, W>& bias) {
-  Pack<T, W> z;
+__device__ __forceinline__ void norm(float (&x)[W], const RowStats& s, const float (&weight)[W], const float (&bias)[W]) {
+  const float offset = -s.mean * s.rstd;
 #pragma unroll
-  for (int j = 0; j < W; ++j) z.x[j] = from_float<T>((to_float(x.x[j]) - s.mean) * s.rstd * to_float(weight.x[j]) + to_float(bias.x[j]));
-  return z;
+  for (int j = 0; j < W; ++j) x[j] = (x[j] * s.rstd + offset) * weight[j] + bias[j];
+  to_floats(from_floats<T>(x), x);
 }
 
 // Adds a row's shifted sums.
-template <class T, int W>
-__device__ __forceinline__ void add_shifted(const Pack<T, W>& x, float shift, float& sum, float& squares) {
+template <int W>
+__device__ __forceinline__ void add_shifted(const float (&x)[W], float shift, float& sum, float& squares) {
 #pragma unroll
   for (int j = 0; j < W; ++j) {
-    const float d = to_float(x.x[j]) - shift;
+    const float d = x[j] - shift;
     sum += d;
     squares += d * d;
   }

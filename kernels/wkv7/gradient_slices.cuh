@@ -37,16 +37,21 @@ __device__ __forceinline__ void times_state(Slice& d, const __half* x, const uin
     multiply(d[1][0], d[1][1], a, b[k]);
   }
 }
-// d = triangle (upper: its transpose) * (the columns of a tile).
+// The 16 columns of a tile of tokens as B operand: tokens 0 ... 15, 16 ... 31.
+struct TokenColumns {
+  uint32_t first[4], last[4];
+  __device__ __forceinline__ void load(const __half* tile, int column, const LanePlaces& at) {
+    wide_b(first, tile, at, 0, column);
+    wide_b(last, tile, at, 16, column);
+  }
+};
+// d = triangle (upper: its transpose) * columns.
 template <bool UPPER>
-__device__ __forceinline__ void times_tokens(Slice& d, const __half* triangle, const __half* tile, int column, const LanePlaces& at) {
+__device__ __forceinline__ void times_tokens(Slice& d, const __half* triangle, const TokenColumns& columns, const LanePlaces& at) {
   Triangle t;
-  uint32_t b[4], c[4];
   clear(d);
   t.load(triangle, at, UPPER);
-  wide_b(b, tile, at, 0, column);
-  wide_b(c, tile, at, 16, column);
-  t.multiply_by(d[0], d[1], b, c, UPPER);
+  t.multiply_by(d[0], d[1], columns.first, columns.last, UPPER);
 }
 
 // More of a gradient, fetched early; zero where absent.
@@ -95,9 +100,12 @@ __device__ __forceinline__ void slice_of_dv(GradientShared& s, const Gradients<T
     multiply(sum[1][0], sum[1][1], a, b);
   }
   const float unit_K = s.unit[kUnitK], unit_dX = s.unit[kUnitZ] * s.unit[kUnitDu];
-  times_tokens<true>(part, s.RK, s.dY, column, at);
+  TokenColumns columns;
+  columns.load(s.dY, column, at);
+  times_tokens<true>(part, s.RK, columns, at);
   add(sum, unit_K * s.unit[kUnitG], part, unit_K * s.unit[kUnitR] * s.unit[kUnitDy] / kLift);
-  times_tokens<true>(part, s.AK, s.dX, column, at);
+  columns.load(s.dX, column, at);
+  times_tokens<true>(part, s.AK, columns, at);
   add(sum, 1, part, unit_K * s.unit[kUnitA] * unit_dX / kLift);
   for_pairs([&](int m, int n, int half) {
     const float2 z = more.at(m, n, half);
@@ -159,15 +167,18 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
   Slice x;  // what is summed to the end: R DR + A DA - K DK - B DB
   Slice y, part;
   clear(x);
+  TokenColumns columns[2];
+  columns[0].load(s.K, column, at);
+  columns[1].load(s.B, column, at);
 #pragma unroll 1
   for (int of_a = 0; of_a < 2; ++of_a) {
     const float unit = of_a ? unit_dX : unit_dY, unit_copy = s.unit[of_a ? kUnitA : kUnitR];
     More<T> more;
     more.load(of_a ? nullptr : g.dr_more, rows, column);
     times_state(y, of_a ? s.dX : s.dY, S, at);
-    times_tokens<false>(part, of_a ? s.dAK : dRK, s.K, column, at);
+    times_tokens<false>(part, of_a ? s.dAK : dRK, columns[0], at);
     add(y, unit * s.unit[kUnitS], part, (of_a ? unit_dAK : unit_dRK) * s.unit[kUnitK]);
-    times_tokens<false>(part, of_a ? dAB : s.dRB, s.B, column, at);
+    times_tokens<false>(part, of_a ? dAB : s.dRB, columns[1], at);
     add(y, 1, part, (of_a ? unit_dAB : unit_dRB) * s.unit[kUnitB]);
     // A's decay is that before its token.
     const int before = (row - 1) * 256 + ((row - 1) & 7) * 32 + q * 8, L_place = of_a ? before : 2 * at.acc;
@@ -179,13 +190,15 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       const float2 l = *reinterpret_cast<const float2*>(L + (L_place ^ ((piece + n) * 32)) + (16 * m + 8 * half) * 256);
       float* to = &y[m][n][2 * half];
       put_pair<T>(room + place, to[0] * fast_exp2(l.x) + z.x, to[1] * fast_exp2(l.y) + z.y);
-      to[0] *= c.x * unit_copy;
-      to[1] *= c.y * unit_copy;
-      x[m][n][2 * half] += to[0];
-      x[m][n][2 * half + 1] += to[1];
+      to[0] *= c.x;
+      to[1] *= c.y;
+      x[m][n][2 * half] += to[0] * unit_copy;
+      x[m][n][2 * half + 1] += to[1] * unit_copy;
     });
   }
 
+  columns[0].load(s.R, column, at);
+  columns[1].load(s.A, column, at);
   float before[2][2] = {};  // this lane's part of all K sK + B sB, by column
 #pragma unroll 1
   for (int of_b = 0; of_b < 2; ++of_b) {
@@ -193,8 +206,8 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
     More<T> more;
     more.load(of_b ? nullptr : g.dk_more, rows, column);
     Slice state, inner;
-    times_tokens<true>(inner, of_b ? s.dRB : dRK, s.R, column, at);
-    times_tokens<true>(part, of_b ? dAB : s.dAK, s.A, column, at);
+    times_tokens<true>(inner, of_b ? s.dRB : dRK, columns[0], at);
+    times_tokens<true>(part, of_b ? dAB : s.dAK, columns[1], at);
     add(inner, (of_b ? unit_dRB : unit_dRK) * s.unit[kUnitR], part, (of_b ? unit_dAB : unit_dAK) * s.unit[kUnitA]);
     times_state(state, of_b ? s.U : s.V, G, at);
     char* copy = bytes(of_b ? s.B : s.K);
@@ -222,12 +235,13 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
       constant[n][e] += before[n][e];
     }
 
-  // y still holds A DA, which counts for earlier tokens only.
+  // y still holds A DA in A's unit; it counts for earlier tokens only.
+  const float unit_A = s.unit[kUnitA];
   sums_to_end(x);
   __syncwarp();
   for_pairs([&](int m, int n, int half) {
-    const float2 sum{constant[n][0] + (x[m][n][2 * half] - y[m][n][2 * half]),
-                     constant[n][1] + (x[m][n][2 * half + 1] - y[m][n][2 * half + 1])};
+    const float2 sum{constant[n][0] + (x[m][n][2 * half] - y[m][n][2 * half] * unit_A),
+                     constant[n][1] + (x[m][n][2 * half + 1] - y[m][n][2 * half + 1] * unit_A)};
     *reinterpret_cast<float2*>(L + 2 * pair_place(at, m, half, piece + n)) = sum;
   });
 }

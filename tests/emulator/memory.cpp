@@ -16,7 +16,8 @@ namespace rk::cuda::emulator {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kBehind = 1024;  // checked bytes behind dynamic shared memory
+constexpr size_t kLarge = size_t{16} << 20;  // mappings from here on are always open: closing them would take longer than kernels do
+constexpr size_t kBehind = 1024;             // checked bytes behind dynamic shared memory
 
 size_t pages(size_t n_bytes) { return (n_bytes + kPage - 1) / kPage * kPage; }
 
@@ -59,7 +60,9 @@ void watch_accesses() {
 }
 
 void protect(const DeviceMemory& m, int how) {
-  for (const auto& [begin, n] : m.mappings) mprotect(begin, n, how);
+  for (const auto& [begin, n] : m.mappings) {
+    if (n < kLarge) mprotect(begin, n, how);
+  }
 }
 
 }  // namespace
@@ -74,8 +77,10 @@ void* allocate_device(size_t n_bytes) {
   if (p == MAP_FAILED) return nullptr;
   char* begin = static_cast<char*>(p);
   mprotect(begin + n, kPage, PROT_NONE);
-  std::memset(begin, 0xff, n);
-  if (!m.open) mprotect(begin, n, PROT_NONE);
+  if (n < kLarge) {
+    std::memset(begin, 0xff, n);
+    if (!m.open) mprotect(begin, n, PROT_NONE);
+  }
   m.mappings[begin] = n;
   m.used += n;
   m.lowest = m.lowest ? std::min(m.lowest, begin) : begin;
@@ -92,6 +97,18 @@ void release_device(void* p) {
   m.used -= found->second;
   munmap(begin, found->second + kPage);
   m.mappings.erase(found);
+}
+
+void zero_device(void* p, size_t n_bytes) {
+  char *first = static_cast<char*>(p), *last = first + n_bytes;
+  char* const whole = reinterpret_cast<char*>(pages(reinterpret_cast<uintptr_t>(p)));
+  const size_t n_whole = last > whole ? static_cast<size_t>(last - whole) / kPage * kPage : 0;
+  if (n_whole < kLarge || madvise(whole, n_whole, MADV_DONTNEED) != 0) {
+    std::memset(p, 0, n_bytes);
+    return;
+  }
+  std::memset(first, 0, static_cast<size_t>(whole - first));
+  std::memset(whole + n_whole, 0, static_cast<size_t>(last - whole) - n_whole);
 }
 
 size_t device_bytes_used() {

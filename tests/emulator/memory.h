@@ -1,4 +1,5 @@
-// Memory of the emulated GPU. The host can touch device memory only while a kernel or a copy of the runtime runs.
+// Memory of the emulated GPU. The host can touch device memory only while a kernel or a copy of the runtime runs (but for allocations of
+// 16 MiB and more, which stay open).
 #pragma once
 #include <cstddef>
 
@@ -7,9 +8,11 @@ namespace rk::cuda::emulator {
 inline constexpr size_t kSharedLimit = 227 << 10;
 inline constexpr size_t kDeviceBytes = size_t{64} << 30;
 
-// NaN bytes, at the end of a mapping of its own so that what lies behind cannot be touched; null beyond kDeviceBytes.
+// NaN bytes (zeros in a large one), at the end of a mapping of its own so that what lies behind cannot be touched; null beyond
+// kDeviceBytes.
 void* allocate_device(size_t n_bytes);
 void release_device(void* p);
+void zero_device(void* p, size_t n_bytes);
 size_t device_bytes_used();
 
 // While one lives, device memory is open.

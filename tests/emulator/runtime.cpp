@@ -101,7 +101,11 @@ cudaError_t cudaFreeHost(void* p) {
 }
 cudaError_t cudaMemset(void* p, int value, size_t n) {
   const DeviceMemoryOpen open;
-  std::memset(p, value, n);
+  if (value == 0) {
+    rk::cuda::emulator::zero_device(p, n);
+  } else {
+    std::memset(p, value, n);
+  }
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* p, int value, size_t n, cudaStream_t) { return cudaMemset(p, value, n); }

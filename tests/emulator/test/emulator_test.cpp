@@ -52,6 +52,24 @@ TEST(Emulator, BarriersAndShufflesMeet) {
   emulator::set_order(emulator::Order::forward);
 }
 
+// Which is why tests run kernels in both orders.
+TEST(Emulator, AMissingBarrierShows) {
+  std::vector<float> seen[2];
+  for (auto order : {emulator::Order::forward, emulator::Order::backward}) {
+    emulator::set_order(order);
+    std::vector<float>& mine = seen[order == emulator::Order::backward];
+    mine.resize(64);
+    start({.grid = 1, .block = 64, .shared = 64 * sizeof(float)}, [&] {
+      float* s = shared_memory<float>();
+      s[threadIdx.x] = 1;
+      mine[threadIdx.x] = s[63 - threadIdx.x];
+    });
+  }
+  emulator::set_order(emulator::Order::forward);
+  EXPECT_TRUE(std::isnan(seen[0][0]) && seen[0][63] == 1);
+  EXPECT_TRUE(std::isnan(seen[1][63]) && seen[1][0] == 1);
+}
+
 TEST(Emulator, ShufflesKeepToTheirSegments) {
   std::vector<int> up(32), down(32), flip(32), broadcast(32);
   start({.grid = 1, .block = 32}, [&] {
