@@ -69,7 +69,7 @@ __device__ __forceinline__ Pack<T, W> load_pack(const T* p) {
   using Word = typename detail::WordOf<sizeof(T) * W>::type;
   const Word word = *reinterpret_cast<const Word*>(p);
   Pack<T, W> v;
-  memcpy(&v, &word, sizeof v);
+  memcpy(static_cast<void*>(&v), &word, sizeof v);
   return v;
 }
 template <int W, class T>
@@ -87,7 +87,7 @@ __device__ __forceinline__ void unpack(uint32_t pair, float& low, float& high, c
 }
 __device__ __forceinline__ void unpack(uint32_t pair, float& low, float& high, const __half*) {
   __half2 v;
-  memcpy(&v, &pair, sizeof v);
+  memcpy(static_cast<void*>(&v), &pair, sizeof v);
   low = __low2float(v);
   high = __high2float(v);
 }
