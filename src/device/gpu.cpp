@@ -39,7 +39,8 @@ Gpu::Gpu(const GpuOptions& options) : index_(options.index) {
   check(cudaGetDeviceProperties(&p, index_));
   arch_ = 10 * p.major + p.minor;
   if (arch_ < 80)
-    fail(cat("GPU ", index_, " (", p.name, ") has compute capability ", p.major, ".", p.minor, "; 8.0 or newer is needed: use --accelerator cpu"));
+    fail(cat("GPU ", index_, " (", p.name, ") has compute capability ", p.major, ".", p.minor,
+             "; 8.0 or newer is needed: use --accelerator cpu"));
   if (options.arch_limit > 0 && options.arch_limit < arch_) arch_ = options.arch_limit;
   n_sm_ = p.multiProcessorCount;
   shared_limit_ = p.sharedMemPerBlockOptin;
