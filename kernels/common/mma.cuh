@@ -8,25 +8,20 @@ namespace rk::cuda {
 
 #ifndef ROOKERY_CUDA_EMULATED
 
-// Earlier chips have no such instructions: there a kernel stops (dispatchers ask Gpu::arch() first).
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-#define ROOKERY_SINCE_80(...) __trap()
-#else
-#define ROOKERY_SINCE_80(...) asm volatile(__VA_ARGS__)
-#endif
+// Earlier chips, which lack them, are refused by Gpu.
 
 // D [16,8] += A [16,16] B [16,8] by one warp, f32 sums. Fragments of lane l, g = l / 4, q = l % 4 (PTX ISA, mma.m16n8k16):
 //   a[0] = A[g][2q,2q+1]  a[1] = A[g+8][2q..]  a[2] = A[g][2q+8..]  a[3] = A[g+8][2q+8..]
 //   b[0] = B[2q,2q+1][g]  b[1] = B[2q+8..][g]        d[0,1] = D[g][2q,2q+1]  d[2,3] = D[g+8][2q..]
 __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const __half*) {
-  ROOKERY_SINCE_80("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                   : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], const __nv_bfloat16*) {
-  ROOKERY_SINCE_80("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                   : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 // Four 8 x 8 matrices of 16-bit numbers from shared memory: lane l gives the address of row l % 8 of matrix l / 8 (16 bytes, aligned);
@@ -48,23 +43,21 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&r)[4], const
 
 // 16 bytes from device to shared memory without registers; zeros where `valid` is false (then `from` is not read).
 __device__ __forceinline__ void copy_async_16(void* to_shared, const void* from, bool valid) {
-  ROOKERY_SINCE_80("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))),
-                   "l"(from), "r"(valid ? 16 : 0)
-                   : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to_shared))), "l"(from),
+               "r"(valid ? 16 : 0)
+               : "memory");
 }
-__device__ __forceinline__ void copy_async_commit() { ROOKERY_SINCE_80("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most PENDING of this thread's committed groups are under way; a barrier must follow before others read.
 template <int PENDING>
 __device__ __forceinline__ void copy_async_wait() {
-  ROOKERY_SINCE_80("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+  asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
 // Waits until n_threads threads (whole warps) of the block have come to barrier `id` (1 .. 15; 0 is __syncthreads').
 __device__ __forceinline__ void named_barrier(int id, int n_threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(n_threads) : "memory");
 }
-
-#undef ROOKERY_SINCE_80
 
 #else
 

@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <climits>
 
+#include "kernels/common/fast_math.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/cross_entropy/row.cuh"
 

@@ -70,24 +70,16 @@ struct Largest {
   }
   __device__ __forceinline__ uint32_t magnitude() const { return larger(static_cast<uint32_t>(positive), negative & 0x7fffffffu); }
 };
-// Over the warp's groups of WIDTH neighbours; a whole warp's by one instruction where the chip has it.
-template <int WIDTH>
-__device__ __forceinline__ uint32_t neighbours_largest(uint32_t x) {
-#pragma unroll
-  for (int step = WIDTH / 2; step > 0; step /= 2) x = larger(x, __shfl_xor_sync(kWholeWarp, x, step));
-  return x;
-}
+// Over the warp's groups of WIDTH neighbours; a whole warp's by one instruction.
 template <int WIDTH = 32>
 __device__ __forceinline__ uint32_t warp_largest(uint32_t x) {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   if constexpr (WIDTH == 32) {
     return __reduce_max_sync(kWholeWarp, x);
   } else {
-    return neighbours_largest<WIDTH>(x);
+#pragma unroll
+    for (int step = WIDTH / 2; step > 0; step /= 2) x = larger(x, __shfl_xor_sync(kWholeWarp, x, step));
+    return x;
   }
-#else
-  return neighbours_largest<WIDTH>(x);
-#endif
 }
 // The power of two that brings a tile's largest magnitude into [2^aim, 2^(aim+1)): 1 for an empty tile, NaN for one that is not finite.
 __device__ __forceinline__ float power_scale(uint32_t largest, int aim) {
