@@ -20,7 +20,7 @@ class Comm {
   virtual ~Comm() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  virtual const char* backend() const = 0;  // "self", "threads", "mpi"
+  virtual const char* backend() const = 0;  // "self", "threads", "mpi", "nccl"
 
   // Non-blocking; dtypes f64, f32, bf16, i64, i32 (and u8 for all_gather and broadcast). Counts may exceed 2^31.
   // x [n] in place.
@@ -34,17 +34,24 @@ class Comm {
   virtual void barrier() = 0;
   // Ranks with the same color form a group, ordered by rank.
   virtual std::unique_ptr<Comm> split(int color) = 0;
+  // The same ranks once more, for one use (a string literal, named when it hangs): collectives of different communicators are not ordered
+  // among each other. On a GPU each has a stream of its own.
+  virtual std::unique_ptr<Comm> twin(const char* /*use*/) { return split(0); }
   // Ends all ranks of the job at once with `code`; used for an error that only this rank has.
   [[noreturn]] virtual void abort(int code) = 0;
 
  protected:
   friend class Ticket;
   virtual void wait(uint64_t id) = 0;
+  virtual void wait_on(uint64_t id, CUstream_st* /*stream*/) { wait(id); }
 };
 
 inline void Ticket::wait() {
   if (comm_) comm_->wait(id_);
   comm_ = nullptr;
+}
+inline void Ticket::wait_on(CUstream_st* stream) const {
+  if (comm_) comm_->wait_on(id_, stream);
 }
 
 }  // namespace rk

@@ -48,6 +48,8 @@ class OpScope {
 // to = from: same number of elements and type, on any two devices. With a GPU on either side the copy is queued on ex.gpu's stream; from or
 // to memory of Device::cpu it is done on return, from pinned memory it is not.
 void copy(const Exec& ex, const Tensor& from, const Tensor& to);
+// The same between memory of GPUs and pinned memory, on any stream of the current GPU, by whichever thread.
+void queue_copy(CUstream_st* stream, const Tensor& from, const Tensor& to);
 // Waits for all queued work; nothing on the CPU.
 void synchronize(const Exec& ex);
 

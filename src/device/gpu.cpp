@@ -1,5 +1,6 @@
 #include "device/gpu.h"
 
+#include <cstdio>
 #include <cstring>
 
 #include "device/exec.h"
@@ -45,6 +46,15 @@ Gpu::Gpu(const GpuOptions& options) : index_(options.index) {
   n_sm_ = p.multiProcessorCount;
   shared_limit_ = p.sharedMemPerBlockOptin;
   name_ = p.name;
+  for (const char byte : p.uuid.bytes) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(static_cast<unsigned char>(byte)));
+    uuid_ += digits;
+  }
+  char bus[32];
+  std::snprintf(bus, sizeof bus, "%04x:%02x:%02x.0", static_cast<unsigned>(p.pciDomainID), static_cast<unsigned>(p.pciBusID),
+                static_cast<unsigned>(p.pciDeviceID));
+  pci_bus_ = bus;
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   check(cublasLtCreate(&blas_));
 }
@@ -71,13 +81,24 @@ void Gpu::synchronize() const { check(cudaStreamSynchronize(stream_)); }
 
 static cudaEvent_t as_event(void* e) { return static_cast<cudaEvent_t>(e); }
 
-GpuEvent::GpuEvent() {
+GpuStream::GpuStream(const Gpu&) {
+  int least = 0, greatest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));
+}
+GpuStream::~GpuStream() {
+  if (stream_) cudaStreamDestroy(stream_);
+}
+void GpuStream::synchronize() const { check(cudaStreamSynchronize(stream_)); }
+
+GpuEvent::GpuEvent(Use use) {
   cudaEvent_t e = nullptr;
-  check(cudaEventCreate(&e));
+  check(cudaEventCreateWithFlags(&e, use == Use::timing ? cudaEventDefault : cudaEventDisableTiming));
   event_ = e;
 }
 GpuEvent::~GpuEvent() { cudaEventDestroy(as_event(event_)); }
-void GpuEvent::record(const Gpu& gpu) { check(cudaEventRecord(as_event(event_), gpu.stream())); }
+void GpuEvent::record(CUstream_st* stream) { check(cudaEventRecord(as_event(event_), stream)); }
+void GpuEvent::hold(CUstream_st* stream) const { check(cudaStreamWaitEvent(stream, as_event(event_), 0)); }
 void GpuEvent::wait() const { check(cudaEventSynchronize(as_event(event_))); }
 bool GpuEvent::done() const {
   const cudaError_t e = cudaEventQuery(as_event(event_));
@@ -89,6 +110,13 @@ double GpuEvent::ms_since(const GpuEvent& earlier) const {
   float ms = 0;
   check(cudaEventElapsedTime(&ms, as_event(earlier.event_), as_event(event_)));
   return static_cast<double>(ms);
+}
+
+void queue_copy(CUstream_st* stream, const Tensor& from, const Tensor& to) {
+  require(from.dtype == to.dtype && from.numel() == to.numel(), "a copy keeps type and size");
+  require(from.device != Device::cpu && to.device != Device::cpu, "memory that a GPU reaches by itself is pinned");
+  if (from.data == to.data || from.numel() == 0) return;
+  check(cudaMemcpyAsync(to.data, from.data, from.n_bytes(), cudaMemcpyDefault, stream));
 }
 
 void copy(const Exec& ex, const Tensor& from, const Tensor& to) {
@@ -112,12 +140,18 @@ Gpu::~Gpu() = default;
 size_t Gpu::total_bytes() const { return 0; }
 size_t Gpu::free_bytes() const { return 0; }
 void Gpu::synchronize() const {}
-GpuEvent::GpuEvent() { fail(cat("no usable GPU: ", why_no_gpu())); }
+GpuStream::GpuStream(const Gpu&) {}
+GpuStream::~GpuStream() = default;
+void GpuStream::synchronize() const {}
+GpuEvent::GpuEvent(Use) { fail(cat("no usable GPU: ", why_no_gpu())); }
 GpuEvent::~GpuEvent() = default;
-void GpuEvent::record(const Gpu&) {}
+void GpuEvent::record(CUstream_st*) {}
+void GpuEvent::hold(CUstream_st*) const {}
 void GpuEvent::wait() const {}
 bool GpuEvent::done() const { return true; }
 double GpuEvent::ms_since(const GpuEvent&) const { return 0; }
+
+void queue_copy(CUstream_st*, const Tensor&, const Tensor&) { fail(cat("no usable GPU: ", why_no_gpu())); }
 
 void copy(const Exec&, const Tensor& from, const Tensor& to) {
   require(from.dtype == to.dtype && from.numel() == to.numel(), "a copy keeps type and size");

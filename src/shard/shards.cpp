@@ -354,7 +354,12 @@ std::vector<OwnedPiece> Shards::owned_pieces() {
       const Overlap o = overlap(p, own_begin(bucket), own_begin(bucket) + bucket.shard);
       if (o.n == 0) continue;
       const auto part = [&](const Tensor& t) { return t.slice(o.at - base, o.n); };
-      pieces.push_back({p.param, o.first, part(h.master), part(h.m), part(h.v)});
+      const Tensor weights = sharding_.params ? h.w.slice(o.at - own_begin(bucket), o.n) : h.w.slice(o.at, o.n);
+      if (training_) {
+        pieces.push_back({p.param, o.first, part(h.master), part(h.m), part(h.v), part(h.master)});
+      } else {
+        pieces.push_back({.param = p.param, .first = o.first, .values = weights});
+      }
     }
   }
   return pieces;

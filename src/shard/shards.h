@@ -23,6 +23,8 @@ struct ShardBytes {
   size_t grads = 0;
   size_t state = 0;      // fp32 master weights (where the model's dtype is narrower) and both moments
   size_t transient = 0;  // gathered weights and unreduced gradients of the units at work
+  size_t host = 0;       // of host memory: what is offloaded, and its staging
+  size_t device() const { return params + grads + state + transient; }
 };
 
 struct ShardsOptions {
@@ -30,6 +32,10 @@ struct ShardsOptions {
   Sharding sharding;
   bool training = true;
   double weight_decay = 0;  // of parameters that decay
+  DType reduce_dtype = DType::f32;  // bf16: gradients travel between ranks in it
+  bool offload_state = false;       // gradients, master weights and moments live in pinned host memory (stage 2 and 3, on a GPU)
+  bool offload_params = false;      // and the weights too (stage 3)
+  int weight_slots = 2;             // gathered units at a time under stage 3: the one at work and those on their way
 };
 
 struct AdamWRule {
@@ -42,6 +48,7 @@ struct OwnedPiece {
   Param* param;
   int64_t first;  // first element inside the parameter
   Tensor master, m, v;
+  Tensor values;  // through what weights are set: master, or, where nothing is trained, the weights themselves; then refresh_weights()
 };
 
 // Owner of all flat buffers of one rank. All ranks call the same functions in the same order; the plan is that order.

@@ -1,4 +1,6 @@
 // Options of other RWKV trainers: translated, without effect here, or of features that this build does not have.
+#include <algorithm>
+
 #include "base/error.h"
 #include "train/config_option.h"
 #include "train/config_values.h"
@@ -80,6 +82,14 @@ bool translate_strategy(const std::string& value, ConfigOption::Meaning& meaning
   return true;
 }
 
+// DeepSpeed's bucket size: millions of elements, 4 bytes each.
+bool translate_ds_bucket(const std::string& value, ConfigOption::Meaning& meaning) {
+  const auto millions = read_whole(value);
+  if (!millions || *millions < 1 || *millions > 1000000) return false;
+  meaning = {{"bucket_mib", std::to_string(std::max<int64_t>(1, *millions * 4000000 >> 20))}};
+  return true;
+}
+
 // Options that switch time segments on; the size is RWKV-PEFT's own default.
 bool translate_segments(const std::string& value, ConfigOption::Meaning& meaning) {
   const auto on = read_yes_no(value);
@@ -113,12 +123,12 @@ void add_translated(Options& all) {
   }
   all.push_back(
       translated("train_type", "normal, none, infctx or state", "infctx: chunk_ctx 512, unless chunk_ctx is given", translate_train_type));
+  all.push_back(translated("ds_bucket_mb", "a whole number from 1 on", "bucket_mib: millions of elements of 4 bytes", translate_ds_bucket));
   all.push_back(translated("my_exit", "a whole number from 0 on", "epoch_count - 1", translate_my_exit));
 }
 
 void add_without_effect(Options& all) {
   no_effect(all, {"fla", "op", "kernel", "fused_kernel"}, "there is one set of kernels, chosen by the device");
-  no_effect(all, {"ds_bucket_mb"}, "gradients are reduced unit by unit, so buckets follow the model's blocks");
   no_effect(all, {"ctx_parts"}, "the WKV operator walks through time in pieces of its own");
   no_effect(all, {"head_size_divisor"}, "RWKV-7 has no such divisor");
   no_effect(all, {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory", "data_shuffle"},
@@ -257,11 +267,8 @@ void add_schedule(Options& all) {
 }
 
 void add_machine(Options& all) {
-  absent(all, "offloading to host memory", {{"offload", {"", "none"}}});
   absent(all, "splitting one sample over ranks", {{"context_parallel", {"1", "0"}}});
   absent(all, "reductions whose order does not depend on the ranks", {{"deterministic_reduce", {"0"}}});
-  absent(all, "a choice of how ranks reduce", {{"zero_group", {"world"}}, {"reduce_dtype", {}}, {"bucket_mib", {}}});
-  absent(all, "planning by a memory limit", {{"memory_limit", {"0"}}});
   absent(all, "restarts after a failure", {{"max_restarts", {"0"}}, {"auto_restart", {"0"}}});
   absent(all, "limits of the Lightning trainer",
          {{"max_epochs", {"-1", "none"}},

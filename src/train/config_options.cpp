@@ -240,6 +240,21 @@ Options machine_options() {
   devices.set = [plain = devices.set](RunConfig& c, const std::string& value) {
     return plain(c, lower_case(value) == "auto" ? "0" : value);
   };
+  ConfigOption offload;
+  offload.name = "offload";
+  offload.meaning = "what lives in host memory and visits the GPU: the optimizer's state and gradients, and the parameters too";
+  offload.accepts = "none, optimizer or optimizer,params";
+  offload.quoted = true;
+  offload.set = [](RunConfig& c, const std::string& value) {
+    const std::string v = lower_case(value);
+    if (!v.empty() && v != "none" && v != "optimizer" && v != "optimizer,params" && v != "params,optimizer") return false;
+    c.offload_optimizer = v.find("optimizer") != std::string::npos;
+    c.offload_params = v.find("params") != std::string::npos;
+    return true;
+  };
+  offload.show = [](const RunConfig& c) {
+    return std::string(c.offload_params ? "optimizer,params" : c.offload_optimizer ? "optimizer" : "none");
+  };
   return {
       common(choice("accelerator", &C::accelerator, {{"auto", "auto"}, {"cpu", "cpu"}, {"gpu", "cuda"}, {"cuda", "cuda"}},
                     "where kernels run")),
@@ -265,6 +280,15 @@ Options machine_options() {
                     "what kernels compute in; not given = fp32 on the CPU, bf16 on CUDA")),
       common(whole("zero", &C::zero, {-1, 3},
                    "what ranks divide: 1 optimizer state, 2 and gradients, 3 and parameters; -1 = 1 where there are several ranks")),
+      choice("zero_group", &C::zero_group, {{"world", "world"}, {"node", "node"}},
+             "ranks that divide it among themselves: all, or those of a host, which other hosts repeat"),
+      common(offload),
+      choice("reduce_dtype", &C::reduce_dtype, {{"fp32", "fp32"}, {"bf16", "bf16"}, {"float32", "fp32"}, {"bfloat16", "bf16"}},
+             "type in which gradients travel between ranks; they are added up in fp32 where they arrive"),
+      whole("bucket_mib", &C::bucket_mib, {1, int64_t{1} << 20},
+            "MiB of fp32 gradients that are reduced, gathered or moved to the host at a time"),
+      common(real("memory_limit", &C::memory_limit_gib, {0, std::numeric_limits<double>::max()},
+                  "GiB of a GPU that the run may use, the driver's own included; 0 = what the GPU has")),
       common(devices),
       whole("num_nodes", &C::num_nodes, {0}, "hosts; 0 = what was started"),
       common(whole("threads", &C::threads, {0, 4096}, "threads of a rank; 0 = cores / ranks of the host")),

@@ -60,6 +60,11 @@ struct RunConfig {
   // machine
   std::string accelerator = "auto", precision = "";  // "" = fp32 on the CPU, bf16 on CUDA
   int zero = -1;                                     // -1 = 1 where the world is larger than one, else 0
+  std::string zero_group = "world";                  // or "node"
+  bool offload_optimizer = false, offload_params = false;
+  std::string reduce_dtype = "fp32";                 // or "bf16"
+  int64_t bucket_mib = 512;
+  double memory_limit_gib = 0;                       // 0 = what the GPU has
   int64_t devices = 0, num_nodes = 0;                // 0 = not given
   int threads = 0;                                   // 0 = cores / local ranks
   bool grad_cp = false;

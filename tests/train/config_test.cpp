@@ -163,7 +163,10 @@ TEST(Config, OldSpellingsOfParallelismAndPrecision) {
   EXPECT_EQ(parsed("--strategy auto").zero, 0);
   EXPECT_EQ(parsed("--strategy deepspeed_stage_2 --zero 2").zero, 2);
   expect_contains(refusal("--strategy deepspeed_stage_2 --zero 1"), {"--strategy deepspeed_stage_2", "--zero 1", "contradict"});
-  expect_contains(refusal("--strategy deepspeed_stage_2_offload"), {"no such feature", "--strategy deepspeed_stage_2_offload"});
+  EXPECT_TRUE(parsed("--strategy deepspeed_stage_2_offload").offload_optimizer);
+  EXPECT_FALSE(parsed("--strategy deepspeed_stage_2_offload").offload_params);
+  EXPECT_TRUE(parsed("--strategy deepspeed_stage_3_offload").offload_params);
+  EXPECT_EQ(parsed("--ds_bucket_mb 200").bucket_mib, 762);
   EXPECT_EQ(parsed("--precision bf16-mixed").precision, "bf16");
   EXPECT_EQ(parsed("--precision 32-true").precision, "fp32");
   expect_contains(refusal("--data_file d --accelerator cpu --precision 16"), {"fp16", "CPU"});
@@ -192,8 +195,8 @@ TEST(Config, DefaultsOfTheMachine) {
 }
 
 TEST(Config, OptionsWithoutEffectPrintOneLine) {
-  const RunConfig c = parsed("--fla --kernel @rwkv3 --ds_bucket_mb 200 --num_workers 8 --enable_progress_bar True --n_layer 6");
-  for (const char* name : {"--fla", "--kernel @rwkv3", "--ds_bucket_mb 200", "--num_workers 8", "--enable_progress_bar True"})
+  const RunConfig c = parsed("--fla --kernel @rwkv3 --num_workers 8 --enable_progress_bar True --n_layer 6");
+  for (const char* name : {"--fla", "--kernel @rwkv3", "--num_workers 8", "--enable_progress_bar True"})
     EXPECT_TRUE(has_note(c, std::string(name)) && has_note(c, "has no effect")) << name;
   EXPECT_EQ(c.n_layer, 6);
 }
