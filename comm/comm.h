@@ -32,6 +32,8 @@ class Comm {
   // x [n] from `root` to all.
   virtual Ticket broadcast(Tensor x, int root) = 0;
   virtual void barrier() = 0;
+  // The stream on which collectives of a GPU's tensors run; what it is made to wait for, later collectives wait for. Null on the host.
+  virtual CUstream_st* stream() const { return nullptr; }
   // Ranks with the same color form a group, ordered by rank.
   virtual std::unique_ptr<Comm> split(int color) = 0;
   // The same ranks once more, for one use (a string literal, named when it hangs): collectives of different communicators are not ordered

@@ -30,6 +30,7 @@ class SelfComm final : public Comm {
     return {};
   }
   void barrier() override {}
+  CUstream_st* stream() const override { return gpu_ ? gpu_->stream() : nullptr; }
   std::unique_ptr<Comm> split(int) override { return make_self_comm(gpu_); }
   [[noreturn]] void abort(int code) override {
     std::fflush(nullptr);

@@ -49,6 +49,12 @@ void run(const Exec& ex, const SumOfSquares& a) {
   cpu::run(ex, a, block_sums);
 }
 
+void run(const Exec& ex, const AddSquares& a) {
+  require(ex.device == Device::cpu, "sums of squares that are added to are formed on the host");
+  if (a.x) run(ex, Add{.x = a.x, .y = a.y});
+  if (a.out) run(ex, SumOfSquares{.x = a.y, .out = a.out});
+}
+
 void run(const Exec& ex, const Fill& a) {
   const OpScope watched(ex, "fill", static_cast<double>(a.x.n_bytes()));
   if constexpr (has_cuda) {

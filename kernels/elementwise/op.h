@@ -16,6 +16,11 @@ struct Add {
 struct SumOfSquares {
   Tensor x, out;
 };
+// y = y + x (x may be absent), then out [1] f64 += sum of squares of y as SumOfSquares forms it (out may be absent). In host memory only;
+// y f32 or f64, x of y's type or bf16.
+struct AddSquares {
+  Tensor x, y, out;
+};
 // x = value.
 struct Fill {
   Tensor x;
@@ -24,6 +29,7 @@ struct Fill {
 void run(const Exec& ex, const Cast& a);
 void run(const Exec& ex, const Add& a);
 void run(const Exec& ex, const SumOfSquares& a);
+void run(const Exec& ex, const AddSquares& a);
 void run(const Exec& ex, const Fill& a);
 
 }  // namespace rk

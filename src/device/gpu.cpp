@@ -78,6 +78,7 @@ size_t Gpu::free_bytes() const {
 }
 
 void Gpu::synchronize() const { check(cudaStreamSynchronize(stream_)); }
+void Gpu::make_current() const { check(cudaSetDevice(index_)); }
 
 static cudaEvent_t as_event(void* e) { return static_cast<cudaEvent_t>(e); }
 
@@ -140,6 +141,7 @@ Gpu::~Gpu() = default;
 size_t Gpu::total_bytes() const { return 0; }
 size_t Gpu::free_bytes() const { return 0; }
 void Gpu::synchronize() const {}
+void Gpu::make_current() const {}
 GpuStream::GpuStream(const Gpu&) {}
 GpuStream::~GpuStream() = default;
 void GpuStream::synchronize() const {}

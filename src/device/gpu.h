@@ -41,6 +41,7 @@ class Gpu {
   size_t total_bytes() const;
   size_t free_bytes() const;   // as the driver says now
   void synchronize() const;    // waits for all work on the stream
+  void make_current() const;   // for calls of this thread that name no device
 
   // A place for what one operator remembers across calls (matrix products: their algorithms). T is made at the first use.
   template <class T>

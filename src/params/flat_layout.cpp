@@ -3,47 +3,83 @@
 #include <algorithm>
 
 namespace rk {
+namespace {
 
-static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_unit, int world) {
-  FlatLayout layout;
-  for (const auto& params : params_by_unit) {
-    BucketLayout bucket;
-    int64_t end = 0;
-    for (Param* p : params) {
-      bucket.placements.push_back({p, end});
-      end = round_up(end + p->numel(), kPlacementAlign);
-    }
-    bucket.shard = round_up((end + world - 1) / world, kPlacementAlign);
-    bucket.n = bucket.shard * world;
-    layout.buckets.push_back(std::move(bucket));
+// Where a parameter begins in its unit's memory.
+struct Start {
+  Param* param;
+  int64_t at;
+};
+
+// The buckets of one unit. Only the last has padding, so that parameters go on from one to the next without a gap.
+void add_unit(FlatLayout& layout, int unit, const std::vector<Param*>& params, int64_t max_bucket) {
+  std::vector<Start> starts;
+  int64_t end = 0;
+  for (Param* p : params) {
+    starts.push_back({p, end});
+    end = round_up(end + p->numel(), kPlacementAlign);
   }
+  const int64_t granule = kPlacementAlign * layout.world;
+  const int64_t full = std::max(max_bucket / granule, int64_t{1}) * granule;
+  int64_t begin = 0;
+  do {
+    BucketLayout bucket;
+    bucket.unit = unit;
+    bucket.begin = begin;
+    bucket.n = std::min(full, round_up(end - begin, granule));
+    bucket.shard = bucket.n / layout.world;
+    for (const Start& s : starts) {
+      const int64_t lo = std::max(s.at, begin), hi = std::min(s.at + s.param->numel(), begin + bucket.n);
+      if (lo < hi) bucket.placements.push_back({s.param, lo - s.at, hi - lo, lo - begin});
+    }
+    begin += bucket.n;
+    layout.buckets.push_back(std::move(bucket));
+  } while (begin < end);
+}
+
+template <class Size>
+int64_t largest(const FlatLayout& layout, Size size) {
+  int64_t n = 0;
+  for (int u = 0; u < layout.n_units(); ++u) n = std::max(n, (layout.*size)(u));
+  return n;
+}
+
+}  // namespace
+
+FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_unit, int world, int64_t max_bucket) {
+  FlatLayout layout;
+  layout.world = world;
+  for (const auto& params : params_by_unit) {
+    layout.first_bucket.push_back(layout.buckets.size());
+    add_unit(layout, static_cast<int>(layout.first_bucket.size()) - 1, params, max_bucket);
+  }
+  layout.first_bucket.push_back(layout.buckets.size());
   return layout;
 }
 
+int64_t FlatLayout::n_of(int unit) const {
+  const auto u = static_cast<size_t>(unit);
+  const BucketLayout& last = buckets[first_bucket[u + 1] - 1];
+  return last.begin + last.n;
+}
+
+int64_t FlatLayout::shard_of(int unit) const { return n_of(unit) / world; }
+
 int64_t FlatLayout::n() const {
   int64_t sum = 0;
-  for (const auto& b : buckets) sum += b.n;
+  for (const BucketLayout& b : buckets) sum += b.n;
   return sum;
 }
 
-int64_t FlatLayout::largest_bucket() const {
-  int64_t n = 0;
-  for (const auto& b : buckets) n = std::max(n, b.n);
-  return n;
-}
-
-int64_t FlatLayout::largest_shard() const {
-  int64_t n = 0;
-  for (const auto& b : buckets) n = std::max(n, b.shard);
-  return n;
-}
+int64_t FlatLayout::largest_unit() const { return largest(*this, &FlatLayout::n_of); }
+int64_t FlatLayout::largest_unit_shard() const { return largest(*this, &FlatLayout::shard_of); }
 
 Overlap overlap(const Placement& p, int64_t begin, int64_t end) {
-  const int64_t lo = std::max(begin, p.offset), hi = std::min(end, p.offset + p.param->numel());
+  const int64_t lo = std::max(begin, p.offset), hi = std::min(end, p.offset + p.n);
   if (lo >= hi) return {};
-  return {lo - p.offset, hi - lo, lo};
+  return {p.first + lo - p.offset, hi - lo, lo};
 }
 
 }  // namespace rk

@@ -1,47 +1,20 @@
-// Who holds what of the parameters, gradients and optimizer state, and how it is exchanged: ZeRO as three booleans.
+// Who holds what of the parameters, gradients and optimizer state, and how it is exchanged behind the computation.
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "comm/comm.h"
 #include "device/exec.h"
-#include "params/flat_layout.h"
+#include "shard/host_state.h"
+#include "shard/sharding.h"
 
 namespace rk {
 
-// What each rank holds only 1/N of. Stages are presets: 0 nothing, 1 state, 2 state and gradients, 3 all.
-struct Sharding {
-  bool state = false, grads = false, params = false;
-  static Sharding stage(int zero) { return {zero >= 1, zero >= 2, zero >= 3}; }
-};
-
-// This rank's bytes by purpose, from the buffers themselves.
-struct ShardBytes {
-  size_t params = 0;  // weights in the model's dtype
-  size_t grads = 0;
-  size_t state = 0;      // fp32 master weights (where the model's dtype is narrower) and both moments
-  size_t transient = 0;  // gathered weights and unreduced gradients of the units at work
-  size_t host = 0;       // of host memory: what is offloaded, and its staging
-  size_t device() const { return params + grads + state + transient; }
-};
-
-struct ShardsOptions {
-  DType dtype = DType::f32;  // of weights; gradients, master weights and moments are held in its accumulation dtype
-  Sharding sharding;
-  bool training = true;
-  double weight_decay = 0;  // of parameters that decay
-  DType reduce_dtype = DType::f32;  // bf16: gradients travel between ranks in it
-  bool offload_state = false;       // gradients, master weights and moments live in pinned host memory (stage 2 and 3, on a GPU)
-  bool offload_params = false;      // and the weights too (stage 3)
-  int weight_slots = 2;             // gathered units at a time under stage 3: the one at work and those on their way
-};
-
-struct AdamWRule {
-  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18;
-  Tensor decision;  // kernels/step_control/op.h
-};
+inline constexpr size_t kUploadBytes = size_t{8} << 20;  // of values on their way to a GPU at a time
 
 // This rank's run of elements of one parameter in its part of the optimizer state; flat tensors of the accumulation dtype.
 struct OwnedPiece {
@@ -52,81 +25,129 @@ struct OwnedPiece {
 };
 
 // Owner of all flat buffers of one rank. All ranks call the same functions in the same order; the plan is that order.
-// The buffers are allocated by the constructor, on the device of its Exec; nothing later allocates.
+// The buffers are allocated by the constructor, on the device of its Exec; nothing later allocates. On a GPU nothing here waits for it,
+// but for what is offloaded to the host.
 class Shards {
  public:
+  // comm: all ranks. layout.world: ranks of a group that divides everything among itself, comm.size() unless options.node says otherwise.
   Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOptions& options);
   Shards(const Shards&) = delete;
   Shards& operator=(const Shards&) = delete;
+  ~Shards();
 
-  // Bytes that a rank of such a world would hold; nothing is allocated.
-  static ShardBytes predict(const FlatLayout& layout, int world, const ShardsOptions& options);
+  // Bytes that a rank of `world` ranks, all one group, would hold; nothing is allocated.
+  static ShardBytes predict(const FlatLayout& layout, int world, const ShardsOptions& options) {
+    return predict_bytes(layout, world, options);
+  }
   ShardBytes bytes() const;
   // Counts the scratch that a step takes here in the measuring arenas of `dry`.
   static void measure(const Exec& dry, const FlatLayout& layout, const ShardsOptions& options);
 
   // Values into every buffer that holds them here: elements [first, first + values.size()) of p.
   void set(const Exec& ex, const Param& p, int64_t first, std::span<const double> values);
-  // Weights from the owned master weights, on all ranks (after a checkpoint was read into owned_pieces()).
+  // Weights from what was written into owned_pieces(), on all ranks.
   void refresh_weights(const Exec& ex);
 
-  void prefetch(int unit);                                // starts gathering the unit's weights
+  // Starts gathering the weights of units that are about to be acquired, in that order; at most prefetch_depth().
+  void prefetch(std::span<const int> upcoming);
+  int prefetch_depth() const { return sharding_.params ? static_cast<int>(weight_slots_.size()) - 1 : 0; }
   void acquire(int unit);                                 // binds Param::w of the unit's parameters
   void release(int unit);                                 // unbinds them; the weights may leave
   void bind_grads(const Exec& ex, int unit);              // binds Param::dw; zeroes them where a new sum begins
   void grads_ready(const Exec& ex, int unit, bool last);  // the unit's gradients of this visit are complete; `last` of the step
   void start_step(const Exec& ex);                        // gradients of a new step begin at zero
 
-  // Finishes all reductions. Sum of squares of this rank's part of the gradients, added to out [1] f64.
+  // Finishes all reductions.
   void finish_grads(const Exec& ex);
+  // Adds the sum of squares of this rank's part of the gradients to out [1] f64, which holds zero. Every element counts on one rank only.
   void add_grad_squares(const Exec& ex, Tensor out);
   // One optimizer step on owned elements; starts sending the new weights around.
   void update(const Exec& ex, const AdamWRule& rule);
 
+  // This rank's part of the state. What runs in the background has ended on return.
   std::vector<OwnedPiece> owned_pieces();
+  // Whether this rank's group is the first: the others hold the same pieces once more.
+  bool in_first_group() const { return !replicas_ || replicas_->rank() == 0; }
   // The owned gradients after finish_grads, with the parameter and the first element (tests, reports).
   void for_each_owned_grad(const std::function<void(const Param&, int64_t first, Tensor dw)>& visit);
   const FlatLayout& layout() const { return layout_; }
   Comm& comm() { return comm_; }
 
  private:
-  // A transient buffer for one unit at a time.
-  struct Slot {
-    Tensor full, shard;
-    int unit = -1;
-    Ticket ticket;
-    bool in_use = false;
-  };
+  // One bucket.
   struct Held {
     Tensor w;       // full or shard, model dtype
-    Tensor g;       // full or shard, accumulation dtype
-    Tensor master;  // whole state range, accumulation dtype; aliases w where dtypes agree
+    Tensor g;       // full or shard, accumulation dtype; null where gradients live on the host
+    Tensor master;  // the state's range, accumulation dtype; aliases w where dtypes agree
     Tensor m, v;
-    Tensor ends, lr_scale, weight_decay;  // groups of the state's range
-    Ticket weights_on_the_way, grads_on_the_way;
+    Ticket weights_on_the_way;
+  };
+  // A reduction that was started, and what remains to be done with its result.
+  struct Arrival {
+    Ticket ticket;
+    Tensor from, to;  // null: it arrives where it belongs
+    bool add = false;
+  };
+  struct WeightSlot {
+    Tensor full;
+    int unit = -1;
+    bool in_use = false;
+    std::vector<Ticket> tickets;
+    std::unique_ptr<GpuEvent> came_up;  // from host memory
+  };
+  struct GradSlot {
+    Tensor full;    // stages 2 and 3: a unit's gradients in the accumulation dtype
+    Tensor travel;  // the same in the dtype of reductions, where that is another
+    int unit = -1;
+    bool in_use = false;
+    std::vector<Arrival> arrivals;
   };
 
-  int64_t own_begin(const BucketLayout& b) const { return b.shard * comm_.rank(); }
+  size_t begin_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit)]; }
+  size_t end_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit) + 1]; }
+  int64_t own_begin(const BucketLayout& b) const { return b.shard * weights_->rank(); }
   int64_t state_begin(const BucketLayout& b) const { return sharding_.state ? own_begin(b) : 0; }
   int64_t state_n(const BucketLayout& b) const { return sharding_.state ? b.shard : b.n; }
+  Tensor own_weights(size_t bucket) const;
+  Tensor own_grads(size_t bucket) const;
+  Tensor unit_of(const Tensor Held::*what, int unit) const;
+
+  void make_groups(Comm& comm, int node);
+  void allocate(const Exec& ex, const ShardsOptions& options);
   void upload(const Exec& ex, const Tensor& source, const Tensor& to);
-  void upload_groups(const Exec& ex);
-  Tensor own_grads(int unit);
-  Slot& weight_slot(int unit);
-  void drain(const Exec& ex, Slot& slot);
   void send_weights(int unit);
+  void invalidate_weights();
+  WeightSlot* slot_of(int unit);
+  WeightSlot& free_slot(std::span<const int> upcoming);
+  void gather(WeightSlot& slot, int unit);
+  bool on_its_way_up(int unit) const { return host_ && !pending_up_.empty() && pending_up_[static_cast<size_t>(unit)]; }
+  GradSlot& grad_slot(const Exec& ex, int unit);
+  void drain(const Exec& ex, GradSlot& slot);
+  void finish(const Exec& ex, const Arrival& arrival);
+  Ticket sum_over_groups(Ticket summed, const Tensor& part);
 
   Comm& comm_;
   FlatLayout layout_;
   DType dtype_, acc_;
   Sharding sharding_;
-  bool training_;
+  bool training_, travels_ = false;  // gradients travel in a dtype of their own
   double weight_decay_;
-  Buffer params_, grads_, state_, transient_, groups_;
+  Gpu* gpu_ = nullptr;
+  OpWatch* watch_ = nullptr;                   // of the running step
+  std::unique_ptr<Comm> weights_, gradients_;  // this rank's group, once for each use
+  std::unique_ptr<Comm> replicas_;             // the ranks of other groups that hold the same parts; null where there is one group
+  Buffer params_, grads_, state_, transient_;
   Buffer staging_;  // values on their way to a GPU
+  UpdateGroupTables groups_;
   std::vector<Held> held_;
-  std::vector<Slot> weight_slots_, grad_slots_;
-  size_t next_weight_slot_ = 0, next_grad_slot_ = 0;
+  std::vector<Tensor> unit_w_, unit_g_;  // whole units, where they are held whole
+  std::vector<WeightSlot> weight_slots_;
+  std::vector<GradSlot> grad_slots_;
+  size_t next_grad_slot_ = 0;
+  std::vector<Arrival> arrivals_;  // of gradients that need no slot
+  std::vector<bool> begun_;        // by unit: the step's sum has its first part
+  std::unique_ptr<HostState> host_;
+  std::vector<bool> pending_up_;  // by unit: new weights are not here yet
 };
 
 }  // namespace rk

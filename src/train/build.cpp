@@ -132,10 +132,10 @@ void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& read
     }
 }
 
-FlatLayout flat_layout(Model& model, int world) {
+FlatLayout flat_layout(Model& model, int world, int64_t max_bucket) {
   std::vector<std::vector<Param*>> params;
   for (size_t u = 0; u < model.units.size(); ++u) params.push_back(model.params_of(static_cast<int>(u)));
-  return make_flat_layout(params, world);
+  return make_flat_layout(params, world, max_bucket);
 }
 
 std::vector<TensorShape> tensor_shapes(const Model& model) {

@@ -1,5 +1,6 @@
 // From a configuration to the model that a run trains, and its weights into the shards.
 #pragma once
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -29,7 +30,8 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
 // Exactly the state of a checkpoint, from any rank count and stage.
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader);
 
-FlatLayout flat_layout(Model& model, int world);
+// max_bucket: elements.
+FlatLayout flat_layout(Model& model, int world, int64_t max_bucket = std::numeric_limits<int64_t>::max());
 std::vector<TensorShape> tensor_shapes(const Model& model);
 
 }  // namespace rk

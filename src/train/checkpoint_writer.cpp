@@ -25,7 +25,7 @@ void ShardWriter::stage(const Manifest& m, const std::vector<TensorPiece>& piece
   for (size_t i = 0; i < m.tensors.size(); ++i) index[m.tensors[i].name] = static_cast<int64_t>(i);
   file_.pieces.clear();
   parts_.clear();
-  offsets_.clear();
+  sources_.clear();
   size_t n_bytes = 0;
   for (const TensorPiece& p : pieces) {
     if (p.data.numel() == 0) continue;
@@ -34,16 +34,23 @@ void ShardWriter::stage(const Manifest& m, const std::vector<TensorPiece>& piece
     require(p.data.dtype == DType::f32 || p.data.dtype == DType::f64, "a checkpoint holds f32 or f64");
     require(parts_.emplace(p.part, p.data.dtype).first->second == p.data.dtype, "all pieces of a part have one type");
     file_.pieces.push_back({it->second, p.part, p.offset, p.data.numel()});
-    offsets_.push_back(n_bytes);
-    n_bytes += p.data.n_bytes();
+    if (p.data.device != Device::pinned) n_bytes += p.data.n_bytes();
   }
   if (n_bytes > staging_.size()) {
     staging_ = Buffer();  // the old one goes first
     staging_ = Buffer(copies_.gpu ? Device::pinned : Device::cpu, n_bytes);
   }
-  size_t i = 0;
-  for (const TensorPiece& p : pieces)
-    if (p.data.numel() > 0) copy(copies_, p.data, staging_.tensor(p.data.dtype, p.data.shape, offsets_[i++]));
+  size_t at = 0;
+  for (const TensorPiece& p : pieces) {
+    if (p.data.numel() == 0) continue;
+    Tensor source = p.data;
+    if (source.device != Device::pinned) {
+      source = staging_.tensor(p.data.dtype, p.data.shape, at);
+      copy(copies_, p.data, source);
+      at += p.data.n_bytes();
+    }
+    sources_.push_back(static_cast<const std::byte*>(source.data));
+  }
   synchronize(copies_);
 }
 
@@ -89,7 +96,7 @@ void ShardWriter::write_file(const Manifest& m) {
     out.attribute(dataset, "offset", std::vector<int64_t>{p.offset});
     out.attribute(dataset, "shape", m.tensors[static_cast<size_t>(p.tensor)].shape);
     out.attribute(dataset, "first_checksum", std::vector<int64_t>{static_cast<int64_t>(checksums.size())});
-    const std::byte* data = staging_.data() + offsets_[i];
+    const std::byte* data = sources_[i];
     for (int64_t at = 0; at < p.n; at += per_chunk) {
       const int64_t n = std::min(per_chunk, p.n - at);
       const std::byte* chunk = data + at * element;

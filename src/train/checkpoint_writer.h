@@ -1,4 +1,5 @@
-// One rank's shard file, written by a thread of its own from a copy in host memory.
+// One rank's shard file, written by a thread of its own from a copy in host memory, or, for what lies in pinned memory, from there: that must
+// not change before wait() returns.
 #pragma once
 #include <atomic>
 #include <string>
@@ -40,7 +41,7 @@ class ShardWriter {
   std::string folder_, path_, error_;
   ManifestFile file_;
   std::map<std::string, DType> parts_;
-  std::vector<size_t> offsets_;  // of the pieces in the staging memory
+  std::vector<const std::byte*> sources_;  // of the pieces: in the staging memory, or where they were
   Buffer staging_;
   std::thread thread_;
   std::atomic<bool> done_{true};

@@ -7,6 +7,7 @@ namespace rk {
 struct Machine {
   int threads = 1;
   Gpu* gpu = nullptr;  // null: the CPU
+  int node = 0, n_nodes = 1;  // hosts of the run; each has equally many ranks
 };
 
 }  // namespace rk

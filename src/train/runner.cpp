@@ -1,6 +1,7 @@
 #include "train/runner.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/elementwise/op.h"
 
@@ -15,12 +16,21 @@ void bind_shapes(Model& model, Device device) {
   }
 }
 
-// The first unit after visit i that is not visit i's.
-int next_unit(const Plan& plan, size_t i) {
-  const int unit = plan[i].unit;
-  while (i < plan.size() && plan[i].unit == unit) ++i;
-  return i < plan.size() ? plan[i].unit : -1;
-}
+// The next units after visit i that are not visit i's, in order, each once.
+class Upcoming {
+ public:
+  Upcoming(const Plan& plan, size_t i, int depth) {
+    const auto wanted = std::min(static_cast<size_t>(depth), units_.size());
+    for (size_t j = i + 1; j < plan.size() && n_ < wanted; ++j)
+      if (plan[j].unit != plan[i].unit && std::find(units_.begin(), units_.begin() + n_, plan[j].unit) == units_.begin() + n_)
+        units_[n_++] = plan[j].unit;
+  }
+  std::span<const int> units() const { return {units_.data(), n_}; }
+
+ private:
+  std::array<int, 8> units_{};
+  size_t n_ = 0;
+};
 
 const char* name_of(Phase p) {
   static const char* const names[] = {"forward", "recomputation", "backward"};
@@ -40,7 +50,7 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
     if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase));
     if (!ex.dry()) {
       shards_->acquire(v.unit);
-      if (const int next = next_unit(plan, i); next >= 0) shards_->prefetch(next);
+      shards_->prefetch(Upcoming(plan, i, shards_->prefetch_depth()).units());
       if (v.writes_grads) shards_->bind_grads(ex, v.unit);
     }
     switch (v.phase) {

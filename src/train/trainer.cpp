@@ -36,7 +36,7 @@ struct Due {
 class Trainer {
  public:
   Trainer(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags)
-      : config_(config), comm_(comm), observer_(observer), flags_(flags), pool_(machine.threads), gpu_(machine.gpu) {}
+      : config_(config), comm_(comm), machine_(machine), observer_(observer), flags_(flags), pool_(machine.threads), gpu_(machine.gpu) {}
 
   ExitCode run();
 
@@ -76,6 +76,7 @@ class Trainer {
 
   const RunConfig& config_;
   Comm& comm_;
+  const Machine machine_;
   Observer& observer_;
   StopFlags& flags_;
   ThreadPool pool_;
@@ -163,9 +164,17 @@ void Trainer::plan_memory() {
 
   std::optional<GpuMemory> on_gpu;
   if (gpu_) on_gpu = GpuMemory{gpu_->total_bytes(), gpu_->free_bytes()};
-  const FlatLayout layout = flat_layout(*model_, comm_.size());
-  const ShardsOptions shards{
-      .dtype = model_->dtype, .sharding = Sharding::stage(zero_), .training = true, .weight_decay = config_.weight_decay};
+  const bool by_node = config_.zero_group == "node" && machine_.n_nodes > 1;
+  const int64_t max_bucket = (config_.bucket_mib << 20) / static_cast<int64_t>(sizeof(float));
+  const FlatLayout layout = flat_layout(*model_, by_node ? comm_.size() / machine_.n_nodes : comm_.size(), max_bucket);
+  const ShardsOptions shards{.dtype = model_->dtype,
+                             .sharding = Sharding::stage(zero_),
+                             .training = true,
+                             .weight_decay = config_.weight_decay,
+                             .reduce_dtype = config_.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
+                             .offload_state = config_.offload_optimizer && gpu_,
+                             .offload_params = config_.offload_params && gpu_,
+                             .node = by_node ? machine_.node : -1};
   keep_less_ = config_.keep == "less";
   MemoryPlan memory = predict_memory(layout, shards, request.truncated);
   if (config_.keep == "auto" && on_gpu && static_cast<double>(memory.total()) > 0.9 * static_cast<double>(on_gpu->free)) {
@@ -406,7 +415,8 @@ void Trainer::save(bool wait) {
   if (last_saved_step_ == state_.step) return;
   watchdog_->pause();
   std::vector<TensorPiece> pieces;
-  for (const OwnedPiece& p : shards_->owned_pieces()) {
+  const bool writes = shards_->in_first_group();
+  for (const OwnedPiece& p : writes ? shards_->owned_pieces() : std::vector<OwnedPiece>{}) {
     pieces.push_back({p.param->name, "master", p.first, p.master});
     pieces.push_back({p.param->name, "m", p.first, p.m});
     pieces.push_back({p.param->name, "v", p.first, p.v});
@@ -414,6 +424,8 @@ void Trainer::save(bool wait) {
   saver_->begin(comm_, state_, pieces);
   cadence_.saved();
   last_saved_step_ = state_.step;
+  // State of the host is written from where it lies, before it changes.
+  if (!wait && shards_->bytes().host > 0) return commit_save();
   if (wait) {
     const auto error = saver_->commit(comm_);
     if (error) fail(*error, ExitCode::failure);

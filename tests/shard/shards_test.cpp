@@ -31,10 +31,10 @@ void fill_table(ParamTable& table) {
   ASSERT_EQ(unit, 2);
 }
 
-FlatLayout layout_of(ParamTable& table, int world) {
+FlatLayout layout_of(ParamTable& table, int world, int64_t max_bucket = 1 << 20) {
   std::vector<std::vector<Param*>> by_unit(3);
   for (Param& p : table.all()) by_unit[static_cast<size_t>(p.unit)].push_back(&p);
-  return make_flat_layout(by_unit, world);
+  return make_flat_layout(by_unit, world, max_bucket);
 }
 
 double weight_of(const Param& p, int64_t i) { return 0.01 * static_cast<double>(i) - 0.3 * p.unit; }
@@ -43,15 +43,30 @@ double gradient_of(const Param& p, int64_t i, int rank, int micro) {
   return static_cast<double>((i + 3 * rank + 5 * micro + p.unit) % 7 - 3);
 }
 
+// How the ranks of a world share.
+struct Sharing {
+  int stage = 0;
+  int64_t max_bucket = 1 << 20;
+  int groups = 1;  // that hold everything once each
+  int weight_slots = 2;
+  DType reduce_dtype = DType::f32;
+};
+
 // Two steps of two micro-batches; returns all weights in table order as every rank sees them.
-std::vector<double> train(Comm& comm, int stage, DType dtype, ShardBytes* bytes) {
+std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, ShardBytes* bytes) {
   ThreadPool pool(1);
   Arena kept(Buffer(Device::cpu, 1 << 20)), scratch(Buffer(Device::cpu, 1 << 20));
   const Exec ex{.pool = &pool, .kept = &kept, .scratch = &scratch};
   ParamTable table;
   fill_table(table);
-  const Sharding sharding = Sharding::stage(stage);
-  Shards shards(ex, comm, layout_of(table, comm.size()), {.dtype = dtype, .sharding = sharding, .weight_decay = 0.1});
+  const int group_size = comm.size() / sharing.groups;
+  Shards shards(ex, comm, layout_of(table, group_size, sharing.max_bucket),
+                {.dtype = dtype,
+                 .sharding = Sharding::stage(sharing.stage),
+                 .weight_decay = 0.1,
+                 .reduce_dtype = sharing.reduce_dtype,
+                 .weight_slots = sharing.weight_slots,
+                 .node = sharing.groups > 1 ? comm.rank() / group_size : -1});
   for (const Param& p : table.all()) {
     std::vector<double> values(static_cast<size_t>(p.numel()));
     for (size_t i = 0; i < values.size(); ++i) values[i] = weight_of(p, static_cast<int64_t>(i));
@@ -62,7 +77,9 @@ std::vector<double> train(Comm& comm, int stage, DType dtype, ShardBytes* bytes)
     for (int micro = 0; micro < 2; ++micro)
       for (int unit = 2; unit >= 0; --unit) {
         shards.acquire(unit);
-        if (unit > 0) shards.prefetch(unit - 1);
+        std::vector<int> next;
+        for (int u = unit - 1; u >= 0 && static_cast<int>(next.size()) < shards.prefetch_depth(); --u) next.push_back(u);
+        shards.prefetch(next);
         shards.bind_grads(ex, unit);
         for (Param& p : table.all()) {
           if (p.unit != unit) continue;
@@ -144,7 +161,7 @@ TEST_P(EveryWorld, all_stages_give_the_same_weights_on_all_ranks) {
       std::vector<ShardBytes> bytes(static_cast<size_t>(world));
       run_thread_world(world, [&](Comm& comm) {
         const auto r = static_cast<size_t>(comm.rank());
-        of_rank[r] = train(comm, stage, dtype, &bytes[r]);
+        of_rank[r] = train(comm, {.stage = stage}, dtype, &bytes[r]);
       });
       if (reference.empty()) reference = of_rank[0];
       if (dtype == DType::f64) {
@@ -172,6 +189,29 @@ TEST_P(EveryWorld, all_stages_give_the_same_weights_on_all_ranks) {
 }
 INSTANTIATE_TEST_SUITE_P(Shards, EveryWorld, testing::Values(1, 2, 3, 4));
 
+// Gradients are small integers, so that bf16 on the way loses nothing.
+TEST(Shards, buckets_groups_slots_and_the_dtype_of_reductions_change_nothing) {
+  for (int world : {2, 4}) {
+    std::vector<double> reference;
+    run_thread_world(world, [&](Comm& comm) {
+      ShardBytes bytes;
+      const auto weights = train(comm, {}, DType::f32, &bytes);
+      if (comm.rank() == 0) reference = weights;
+    });
+    for (int stage = 0; stage <= 3; ++stage)
+      for (int64_t max_bucket : {1, 64, 1 << 20})
+        for (int groups : {1, 2, world})
+          for (int slots : {2, 3})
+            for (DType reduce : {DType::f32, DType::bf16})
+              run_thread_world(world, [&](Comm& comm) {
+                ShardBytes bytes;
+                EXPECT_EQ(train(comm, {stage, max_bucket, groups, slots, reduce}, DType::f32, &bytes), reference)
+                    << "world " << world << " stage " << stage << " buckets of " << max_bucket << " in " << groups << " groups, " << slots
+                    << " slots, " << name_of(reduce);
+              });
+  }
+}
+
 TEST(Shards, owned_pieces_tile_every_parameter) {
   for (int world : {1, 2, 3, 5})
     for (int stage = 0; stage <= 3; ++stage) {
@@ -180,7 +220,7 @@ TEST(Shards, owned_pieces_tile_every_parameter) {
       run_thread_world(world, [&](Comm& comm) {
         ParamTable table;
         fill_table(table);
-        Shards shards({}, comm, layout_of(table, world), {.sharding = Sharding::stage(stage)});
+        Shards shards({}, comm, layout_of(table, world, 48), {.sharding = Sharding::stage(stage)});
         const std::lock_guard lock(mutex);
         for (const OwnedPiece& p : shards.owned_pieces()) {
           auto& c = covered[p.param->name];
@@ -198,16 +238,26 @@ TEST(FlatLayout, parameters_start_aligned_and_buckets_divide_by_the_world) {
   for (int world : {1, 2, 3, 4, 7}) {
     ParamTable table;
     fill_table(table);
-    const FlatLayout layout = layout_of(table, world);
-    for (const BucketLayout& b : layout.buckets) {
-      EXPECT_EQ(b.n, b.shard * world);
-      int64_t end = 0;
-      for (const Placement& p : b.placements) {
-        EXPECT_EQ(p.offset % kPlacementAlign, 0);
-        EXPECT_GE(p.offset, end);
-        end = p.offset + p.param->numel();
+    for (int64_t max_bucket : {1, 50, 1 << 20}) {
+      const FlatLayout layout = layout_of(table, world, max_bucket);
+      std::map<const Param*, int64_t> placed;
+      for (const BucketLayout& b : layout.buckets) {
+        EXPECT_EQ(b.n, b.shard * world);
+        EXPECT_TRUE(b.n <= max_bucket || b.n == kPlacementAlign * world || max_bucket > 1000) << b.n;
+        int64_t end = 0;
+        for (const Placement& p : b.placements) {
+          EXPECT_EQ(p.offset % kPlacementAlign, 0);
+          EXPECT_GE(p.offset, end);
+          EXPECT_EQ(p.first, placed[p.param]) << "a parameter goes on where the last bucket ended";
+          placed[p.param] += p.n;
+          end = p.offset + p.n;
+        }
+        EXPECT_LE(end, b.n);
       }
-      EXPECT_LE(end, b.n);
+      for (const Param& p : table.all()) EXPECT_EQ(placed[&p], p.numel());
+      for (int u = 0; u < layout.n_units(); ++u)
+        for (size_t b = layout.first_bucket[static_cast<size_t>(u)]; b < layout.first_bucket[static_cast<size_t>(u) + 1]; ++b)
+          EXPECT_EQ(layout.buckets[b].unit, u);
     }
   }
 }

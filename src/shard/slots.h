@@ -1,0 +1,20 @@
+// How many units' weights and gradients are under way at a time.
+#pragma once
+#include <algorithm>
+
+#include "shard/sharding.h"
+
+namespace rk {
+
+inline constexpr int kGradSlots = 2;  // the unit at work and the one that leaves
+
+inline int n_weight_slots(const FlatLayout& layout, const ShardsOptions& options) {
+  return std::min(std::max(options.weight_slots, 2), layout.n_units());
+}
+
+// Whether gradients are rounded for the way between ranks; a world of one has no way.
+inline bool travels_narrow(int n_ranks, const ShardsOptions& options) {
+  return options.reduce_dtype == DType::bf16 && acc_dtype(options.dtype) == DType::f32 && n_ranks > 1;
+}
+
+}  // namespace rk
