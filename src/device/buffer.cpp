@@ -6,6 +6,7 @@
 
 #ifdef ROOKERY_CUDA
 #include "device/cuda_check.h"
+#include "device/pinned_memory.h"
 #endif
 
 namespace rk {
@@ -28,14 +29,7 @@ static void* allocate(Device device, size_t n_bytes) {
     check(cudaStreamSynchronize(nullptr));  // a Gpu's stream does not wait for the default one
     return p;
   }
-  if (device == Device::pinned) {
-    if (cudaMallocHost(&p, n_bytes) != cudaSuccess) {
-      cudaGetLastError();
-      return nullptr;
-    }
-    std::memset(p, 0, n_bytes);
-    return p;
-  }
+  if (device == Device::pinned) return allocate_pinned(n_bytes);
 #endif
   require(device == Device::cpu, "buffers of this build live on the CPU");
   p = std::aligned_alloc(alignment(device), n_bytes);
@@ -43,10 +37,10 @@ static void* allocate(Device device, size_t n_bytes) {
   return p;
 }
 
-static void release(Device device, void* p) {
+static void release(Device device, void* p, [[maybe_unused]] size_t n_bytes) {
 #ifdef ROOKERY_CUDA
   if (device == Device::cuda) cudaFree(p);
-  if (device == Device::pinned) cudaFreeHost(p);
+  if (device == Device::pinned) release_pinned(p, n_bytes);
 #endif
   if (device == Device::cpu) std::free(p);
 }
@@ -67,7 +61,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 Buffer::~Buffer() {
-  if (data_) release(device_, data_);
+  if (data_) release(device_, data_, aligned(n_bytes_, device_));
 }
 
 Tensor Buffer::tensor(DType dtype, Shape shape, size_t offset) const {

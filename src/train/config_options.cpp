@@ -248,7 +248,7 @@ Options machine_options() {
   offload.set = [](RunConfig& c, const std::string& value) {
     const std::string v = lower_case(value);
     if (!v.empty() && v != "none" && v != "optimizer" && v != "optimizer,params" && v != "params,optimizer") return false;
-    c.offload_optimizer = v.find("optimizer") != std::string::npos;
+    c.offload_optimizer = !v.empty() && v != "none";
     c.offload_params = v.find("params") != std::string::npos;
     return true;
   };

@@ -62,6 +62,19 @@ void settle_accelerator(RunConfig& c) {
   if (c.accelerator == "auto") c.accelerator = n_gpus() > 0 && c.precision != "fp64" ? "cuda" : "cpu";
 }
 
+// Offloading builds on divided gradients, and that of parameters on divided parameters; on the CPU everything is in host memory anyway.
+void settle_sharding(RunConfig& c, int world) {
+  if (c.offload_optimizer && c.accelerator == "cpu") {
+    c.notes.push_back("--offload has no effect on the CPU: everything is in host memory already");
+    c.offload_optimizer = c.offload_params = false;
+  }
+  const int least = c.offload_params ? 3 : c.offload_optimizer ? 2 : 0;
+  const char* what = c.offload_params ? "optimizer,params" : "optimizer";
+  if (c.zero >= 0 && c.zero < least)
+    fail(cat("--offload ", what, " needs --zero ", least, least == 2 ? " or 3" : "", ", not ", c.zero, "; leave --zero out, or give ", least));
+  if (c.zero < 0) c.zero = std::max(least, world > 1 ? 1 : 0);
+}
+
 void settle_machine(RunConfig& c, int world) {
   settle_accelerator(c);
   if (c.accelerator == "cuda") {
@@ -72,7 +85,7 @@ void settle_machine(RunConfig& c, int world) {
     if (c.precision == "fp16" || c.precision == "tf32")
       fail(cat("--precision ", c.precision, " does not exist on the CPU; use fp32, bf16 or fp64"));
   }
-  if (c.zero < 0) c.zero = world > 1 ? 1 : 0;
+  settle_sharding(c, world);
 }
 
 void check_data(RunConfig& c) {

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -98,6 +99,11 @@ cudaError_t cudaHostAlloc(void** p, size_t n, unsigned) { return cudaMallocHost(
 cudaError_t cudaFreeHost(void* p) {
   std::free(p);
   return cudaSuccess;
+}
+cudaError_t cudaHostRegister(void*, size_t, unsigned) { return cudaSuccess; }
+cudaError_t cudaHostUnregister(void*) { return cudaSuccess; }
+cudaError_t cudaDeviceGetPCIBusId(char* bus, int n, int device) {
+  return std::snprintf(bus, static_cast<size_t>(n), "0000:%02x:00.0", 16 + device) < n ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaMemset(void* p, int value, size_t n) {
   const DeviceMemoryOpen open;

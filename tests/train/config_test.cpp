@@ -171,6 +171,11 @@ TEST(Config, OldSpellingsOfParallelismAndPrecision) {
   EXPECT_EQ(parsed("--precision 32-true").precision, "fp32");
   expect_contains(refusal("--data_file d --accelerator cpu --precision 16"), {"fp16", "CPU"});
   expect_contains(refusal("--data_file d --accelerator cpu --precision tf32"), {"tf32", "CPU"});
+  expect_contains(refusal("--data_file d --accelerator cpu --zero 1 --offload some"), {"--offload some", "optimizer,params"});
+  RunConfig offloaded = parsed("--data_file d --accelerator cpu --strategy deepspeed_stage_3_offload");
+  validate(offloaded, 1);
+  EXPECT_FALSE(offloaded.offload_optimizer || offloaded.offload_params);
+  EXPECT_TRUE(has_note(offloaded, "host memory already"));
   if (n_gpus() == 0) expect_contains(refusal("--data_file d --accelerator gpu"), {"--accelerator gpu", "CUDA"});
   EXPECT_EQ(parsed("--train_type infctx --bptt truncated").chunk_ctx, 512);
   EXPECT_EQ(parsed("--chunk_ctx 64 --train_type infctx").chunk_ctx, 64) << "the option itself overrules what another implies";
