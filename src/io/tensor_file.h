@@ -1,5 +1,6 @@
 // Files of named tensors, whatever their format.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -29,6 +30,9 @@ class TensorReader {
   virtual const std::vector<TensorInfo>& tensors() const = 0;
   // Elements [first, first + n) of tensor `index`, in row-major order of its shape, in the stored dtype.
   virtual void read(size_t index, int64_t first, int64_t n, void* destination) = 0;
+  // The tensor's numbers as read() would give them, where they lie in memory so already (a mapped file); null where they do not. Any thread
+  // may read them.
+  virtual const std::byte* mapped(size_t /*index*/) const { return nullptr; }
   virtual std::map<std::string, std::string> metadata() const { return {}; }
   virtual const char* format() const = 0;  // "pth", "safetensors", "h5"
   // Reads everything and checks the checksums that the format has; says in one line what was checked, refuses damage.

@@ -61,29 +61,35 @@ std::string some_of(const std::vector<std::string>& names) {
 
 }  // namespace
 
-std::vector<const Param*> load_weights(const Model& model, TensorReader& reader, const std::string& path, bool partial,
-                                       const WeightSink& sink) {
+WeightMatch match_weights(const Model& model, TensorReader& reader, const std::string& path, bool partial) {
   const auto found = by_plain_name(reader, path);
-  std::vector<const Param*> missing;
+  WeightMatch match;
   std::vector<std::string> missing_names, unexpected;
-  for (const Param& p : model.params.all())
-    if (!found.count(p.name)) {
-      missing.push_back(&p);
-      missing_names.push_back(p.name);
-    }
+  for (const Param& p : model.params.all()) {
+    const auto it = found.find(p.name);
+    match.tensors.emplace_back(&p, it != found.end() ? static_cast<int>(it->second) : -1);
+    if (it != found.end()) continue;
+    match.missing.push_back(&p);
+    missing_names.push_back(p.name);
+  }
   for (const auto& [name, index] : found)
     if (!model.params.find(name)) unexpected.push_back(name);
-  if (!partial && !missing.empty())
+  if (!partial && !match.missing.empty())
     fail(cat(path, ": the model's ", some_of(missing_names), " is missing; --load_partial 1 keeps fresh values for what a file lacks"));
   if (!partial && !unexpected.empty())
     fail(cat(path, ": ", some_of(unexpected), " is not part of the model; --load_partial 1 leaves such tensors out"));
   if (!unexpected.empty()) log_warning(cat(path, ": ", some_of(unexpected), " is not part of the model and is left out"));
-  // All shapes are checked before anything is changed.
   for (const auto& [name, index] : found)
     if (const Param* p = model.params.find(name)) check_tensor(*p, reader.tensors()[index], path);
-  for (const Param& p : model.params.all())
-    if (const auto it = found.find(p.name); it != found.end()) deliver(p, reader, it->second, sink);
-  return missing;
+  return match;
+}
+
+std::vector<const Param*> load_weights(const Model& model, TensorReader& reader, const std::string& path, bool partial,
+                                       const WeightSink& sink) {
+  const WeightMatch match = match_weights(model, reader, path, partial);  // before anything is changed
+  for (const auto& [p, index] : match.tensors)
+    if (index >= 0) deliver(*p, reader, static_cast<size_t>(index), sink);
+  return match.missing;
 }
 
 }  // namespace rk

@@ -1,6 +1,6 @@
 #include "params/gaussian.h"
 
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -22,15 +22,20 @@ static std::array<float, 4> four_normals(const std::array<uint32_t, 4>& bits) {
   return x;
 }
 
+void gaussian_run(uint64_t seed, uint64_t stream, int64_t first, std::span<float> out) {
+  const auto begin = static_cast<size_t>(first), end = begin + out.size();
+  for (size_t at = begin; at < end;) {
+    const std::array<float, 4> x = four_normals(philox(seed, stream, at / 4));
+    for (size_t i = at % 4; i < 4 && at < end; ++i) out[at++ - begin] = x[i];
+  }
+}
+
 void fill_gaussian(uint64_t seed, uint64_t stream, std::span<float> out, ThreadPool* pool) {
-  const auto groups = [&](int64_t begin, int64_t end) {
-    for (auto g = static_cast<size_t>(begin); g < static_cast<size_t>(end); ++g) {
-      const std::array<float, 4> x = four_normals(philox(seed, stream, g));
-      std::copy_n(x.begin(), std::min<size_t>(4, out.size() - 4 * g), out.begin() + static_cast<std::ptrdiff_t>(4 * g));
-    }
+  const auto run = [&](int64_t begin, int64_t end) {
+    gaussian_run(seed, stream, begin, out.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)));
   };
-  const auto n = static_cast<int64_t>((out.size() + 3) / 4);
-  pool ? pool->parallel_for(n, 4096, groups) : groups(0, n);
+  const auto n = static_cast<int64_t>(out.size());
+  pool ? pool->parallel_for(n, 16384, run) : run(0, n);
 }
 
 }  // namespace rk

@@ -1,6 +1,7 @@
 #include "params/init.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/rng.h"
 #include "device/thread_pool.h"
@@ -8,36 +9,74 @@
 #include "params/orthogonal.h"
 
 namespace rk {
+namespace {
 
-static std::vector<double> orthogonal_values(const Param& p, uint64_t seed, ThreadPool* pool) {
+using Run = void (*)(const Param& p, uint64_t seed, int64_t first, std::span<float> out);
+
+std::vector<double> values_of(const Param& p, uint64_t seed, ThreadPool* pool, Run run) {
+  constexpr int64_t block = 4096;
+  std::vector<double> values(static_cast<size_t>(p.numel()));
+  const auto part = [&](int64_t begin, int64_t end) {
+    float numbers[block];
+    for (int64_t at = begin; at < end; at += block) {
+      const auto n = static_cast<size_t>(std::min(block, end - at));
+      run(p, seed, at, {numbers, n});
+      std::copy_n(numbers, n, values.begin() + at);
+    }
+  };
+  pool ? pool->parallel_for(p.numel(), block, part) : part(0, p.numel());
+  return values;
+}
+
+}  // namespace
+
+void fresh_run(const Param& p, uint64_t seed, int64_t first, std::span<float> out) {
+  switch (p.init.kind) {
+    case InitKind::constant: std::fill(out.begin(), out.end(), static_cast<float>(p.init.value)); return;
+    case InitKind::uniform: {
+      const Random random(seed, stream_of(p.name.c_str()));
+      for (size_t i = 0; i < out.size(); ++i)
+        out[i] = static_cast<float>(p.init.value * (2 * random.uniform(static_cast<uint64_t>(first) + i) - 1));
+      return;
+    }
+    case InitKind::formula:
+      for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(p.init.formula(first + static_cast<int64_t>(i)));
+      return;
+    case InitKind::orthogonal: broken_promise("orthogonal matrices are made as a whole", Where::here());
+  }
+}
+
+std::vector<float> fresh_orthogonal(const Param& p, uint64_t seed, ThreadPool* pool) {
   const int64_t rows = p.shape[0], cols = p.shape[1], longer = std::max(rows, cols), shorter = std::min(rows, cols);
   require(rows * cols == p.numel(), "an orthogonal parameter is a matrix");
   std::vector<float> q(static_cast<size_t>(p.numel()));
   fill_gaussian(seed, stream_of(p.name.c_str()), q, pool);
   orthonormalise(q, longer, shorter, pool);
-  std::vector<double> values(q.size());
+  const auto scaled = [&](float x) { return static_cast<float>(p.init.value * x); };
+  if (rows >= cols) {
+    for (float& x : q) x = scaled(x);
+    return q;
+  }
+  std::vector<float> values(q.size());
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) {
-      const float x = rows >= cols ? q[static_cast<size_t>(i * cols + j)] : q[static_cast<size_t>(j * rows + i)];
-      values[static_cast<size_t>(i * cols + j)] = static_cast<float>(p.init.value * x);
-    }
+    for (int64_t j = 0; j < cols; ++j) values[static_cast<size_t>(i * cols + j)] = scaled(q[static_cast<size_t>(j * rows + i)]);
   return values;
 }
 
-std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool) {
-  if (p.init.kind == InitKind::orthogonal) return orthogonal_values(p, seed, pool);
-  std::vector<double> values(static_cast<size_t>(p.numel()), static_cast<float>(p.init.value));
-  if (p.init.kind == InitKind::uniform) {
-    const Random random(seed, stream_of(p.name.c_str()));
-    const auto fill = [&](int64_t begin, int64_t end) {
-      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
-        values[i] = static_cast<float>(p.init.value * (2 * random.uniform(i) - 1));
-    };
-    pool ? pool->parallel_for(p.numel(), 4096, fill) : fill(0, p.numel());
-  } else if (p.init.kind == InitKind::formula) {
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(p.init.formula(static_cast<int64_t>(i)));
-  }
-  return values;
+void quick_run(const Param& p, uint64_t seed, int64_t first, std::span<float> out) {
+  if (p.init.kind != InitKind::orthogonal) return fresh_run(p, seed, first, out);
+  const int64_t rows = p.shape[0], cols = p.numel() / rows;
+  const auto scale = static_cast<float>(p.init.value / std::sqrt(static_cast<double>(std::max(rows, cols))));
+  gaussian_run(seed, stream_of(p.name.c_str()), first, out);
+  for (float& x : out) x *= scale;
 }
+
+std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool) {
+  if (p.init.kind != InitKind::orthogonal) return values_of(p, seed, pool, fresh_run);
+  const std::vector<float> q = fresh_orthogonal(p, seed, pool);
+  return {q.begin(), q.end()};
+}
+
+std::vector<double> quick_values(const Param& p, uint64_t seed, ThreadPool* pool) { return values_of(p, seed, pool, quick_run); }
 
 }  // namespace rk

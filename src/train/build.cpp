@@ -1,10 +1,12 @@
 #include "train/build.h"
 
 #include <algorithm>
+#include <map>
 
 #include "io/tensor_file.h"
 #include "model/load.h"
 #include "params/init.h"
+#include "train/weight_stream.h"
 
 namespace rk {
 namespace {
@@ -28,21 +30,29 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
   return infos;
 }
 
-// The fresh values of one parameter as a file of the model's dtype would hold them.
-std::vector<double> rounded_fresh_values(const Exec& ex, const Model& model, const Param& p, const RunConfig& config) {
-  std::vector<double> values =
-      config.init == "normal" ? quick_values(p, seed_of(config), ex.pool) : fresh_values(p, seed_of(config), ex.pool);
-  const auto round = [&](const auto& rounded) {
-    ex.pool->parallel_for(static_cast<int64_t>(values.size()), int64_t{1} << 16, [&](int64_t begin, int64_t end) {
-      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
-        values[i] = static_cast<double>(rounded(static_cast<float>(values[i])));
-    });
-  };
-  if (model.dtype == DType::f32) round([](float x) { return x; });
-  if (model.dtype == DType::bf16) round([](float x) { return bf16(x); });
-  if (model.dtype == DType::f16) round([](float x) { return to_float(to_f16(x)); });
-  return values;
-}
+// The fresh values of one piece; of an orthogonal matrix the whole is made, and kept for the next piece of the same one.
+class FreshValues {
+ public:
+  FreshValues(const Exec& ex, const RunConfig& config) : ex_(ex), seed_(seed_of(config)), quick_(config.init == "normal") {}
+
+  void put(WeightStream& stream, const OwnedPiece& piece) {
+    const Param& p = *piece.param;
+    if (quick_ || p.init.kind != InitKind::orthogonal)
+      return stream.put(piece.values, [&](int64_t at, std::span<float> out) {
+        quick_ ? quick_run(p, seed_, piece.first + at, out) : fresh_run(p, seed_, piece.first + at, out);
+      });
+    if (matrix_of_ != &p) matrix_ = fresh_orthogonal(p, seed_, ex_.pool);
+    matrix_of_ = &p;
+    stream.put(piece.values, DType::f32, matrix_.data() + piece.first);
+  }
+
+ private:
+  Exec ex_;
+  uint64_t seed_;
+  bool quick_;
+  const Param* matrix_of_ = nullptr;
+  std::vector<float> matrix_;
+};
 
 }  // namespace
 
@@ -101,15 +111,42 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
 }
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {
-  for (const Param& p : model.params.all()) shards.set(ex, p, 0, rounded_fresh_values(ex, model, p, config));
+  WeightStream stream(ex, model.dtype);
+  FreshValues fresh(ex, config);
+  for (const OwnedPiece& piece : shards.owned_pieces()) fresh.put(stream, piece);
+}
+
+std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& shards, TensorReader& reader, const WeightsFile& file) {
+  const WeightMatch match = match_weights(model, reader, file.path, file.partial);
+  std::map<const Param*, int> index(match.tensors.begin(), match.tensors.end());
+  WeightStream stream(ex, model.dtype);
+  std::vector<std::byte> read;  // where the file is not mapped as it is
+  for (const OwnedPiece& piece : shards.owned_pieces()) {
+    if (index.at(piece.param) < 0) continue;
+    const auto i = static_cast<size_t>(index.at(piece.param));
+    const DType dtype = reader.tensors()[i].dtype;
+    if (const std::byte* numbers = reader.mapped(i)) {
+      stream.put(piece.values, dtype, numbers + static_cast<size_t>(piece.first) * size_of(dtype));
+      continue;
+    }
+    for (int64_t at = 0; at < piece.values.numel(); at += WeightStream::kAtATime) {
+      const Tensor part = piece.values.slice(at, std::min(WeightStream::kAtATime, piece.values.numel() - at));
+      read.resize(part.numel() * size_of(dtype));
+      reader.read(i, piece.first + at, part.numel(), read.data());
+      stream.put(part, dtype, read.data());
+    }
+  }
+  return match.missing;
 }
 
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config) {
   const auto reader = open_tensor_file(path);
-  const auto missing =
-      load_weights(model, *reader, path, config.load_partial,
-                   [&](const Param& p, int64_t first, std::span<const double> values) { shards.set(ex, p, first, values); });
-  for (const Param* p : missing) shards.set(ex, *p, 0, rounded_fresh_values(ex, model, *p, config));
+  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial});
+  if (missing.empty()) return;
+  WeightStream stream(ex, model.dtype);
+  FreshValues fresh(ex, config);
+  for (const OwnedPiece& piece : shards.owned_pieces())
+    if (std::find(missing.begin(), missing.end(), piece.param) != missing.end()) fresh.put(stream, piece);
 }
 
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {

@@ -24,8 +24,16 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
 // The largest id of the data plus one.
 int64_t vocabulary_of(const Binidx& data);
 
-// Fresh values, rounded to the model's dtype as the file rwkv-init.pth holds them, or those of a weights file.
+// A weights file that a model is loaded from. partial: it may lack some of the model's tensors, and have others.
+struct WeightsFile {
+  std::string path;
+  bool partial = false;
+};
+// The pieces that this rank owns, from fresh values, rounded to the model's dtype as the file rwkv-init.pth holds them, or from a weights
+// file. Each rank computes and reads what it owns; Shards::refresh_weights(), on all ranks, then makes the weights of them.
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config);
+// Returns what the file lacks and `file.partial` allows it to lack.
+std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& shards, TensorReader& reader, const WeightsFile& file);
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config);
 // Exactly the state of a checkpoint, from any rank count and stage.
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader);

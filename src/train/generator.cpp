@@ -7,7 +7,6 @@
 #include "io/tensor_file.h"
 #include "kernels/elementwise/op.h"
 #include "model/families.h"
-#include "model/load.h"
 #include "train/build.h"
 #include "train/checkpoint.h"
 #include "train/runner.h"
@@ -83,8 +82,8 @@ void Generator::Impl::load_file(const std::string& path, DType dtype) {
   metadata = reader->metadata();
   model = model_for(reader->tensors(), path, dtype);
   shards = std::make_unique<Shards>(loading(), *comm, flat_layout(*model, 1), ShardsOptions{.dtype = dtype, .training = false});
-  load_weights(*model, *reader, path, false,
-               [&](const Param& p, int64_t first, std::span<const double> values) { shards->set(loading(), p, first, values); });
+  load_tensors(loading(), *model, *shards, *reader, {path});
+  shards->refresh_weights(loading());
 }
 
 void Generator::Impl::load_folder(const std::string& folder, DType dtype) {

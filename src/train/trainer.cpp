@@ -202,6 +202,7 @@ void Trainer::load() {
     restore();
   } else {
     agree(comm_, [&] { load_weights_of_start(); });
+    shards_->refresh_weights(exec());
     state_.epoch_begin = start_.epoch_begin;
     state_.step = horizon_.first_step;
     state_.samples = state_.step * horizon_.real_bsz;

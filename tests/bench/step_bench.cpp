@@ -67,6 +67,7 @@ class StepBench {
     source_ = std::make_unique<RandomTokens>(model_->n_vocab);
     allocate();
     load_fresh(exec(), *model_, *shards_, config_);
+    shards_->refresh_weights(exec());
     numbers_->set_state(exec(), 0, model_->dtype == DType::f16 ? 65536 : 1, 0);
     runner_.emplace(*model_, &*shards_);
   }

@@ -15,6 +15,7 @@ class PthReader : public TensorReader {
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   void read(size_t index, int64_t first, int64_t n, void* destination) override;
+  const std::byte* mapped(size_t index) const override;
   std::map<std::string, std::string> metadata() const override { return content_.metadata; }
   const char* format() const override { return "pth"; }
   std::string verify() override;

@@ -59,6 +59,14 @@ void PthReader::read(size_t index, int64_t first, int64_t n, void* destination) 
   copy(blob(index), static_cast<uint64_t>(begin) * element, static_cast<size_t>(n) * element, static_cast<std::byte*>(destination));
 }
 
+const std::byte* PthReader::mapped(size_t index) const {
+  const pickle::Tensor& t = saved(index);
+  const pth::Blob& bytes = content_.blobs[blob(index)];
+  if (!row_major(t) || bytes.deflated) return nullptr;
+  const int64_t begin = content_.object.storages[t.storage].view_offset + t.offset;
+  return bytes.bytes.data() + static_cast<size_t>(begin) * size_of(t.dtype);
+}
+
 void PthReader::copy(size_t b, uint64_t offset, size_t n_bytes, std::byte* destination) {
   const pth::Blob& blob = content_.blobs[b];
   if (!blob.deflated) {

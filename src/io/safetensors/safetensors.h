@@ -35,6 +35,9 @@ class SafetensorsReader : public TensorReader {
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   void read(size_t index, int64_t first, int64_t n, void* destination) override;
+  const std::byte* mapped(size_t index) const override {
+    return file_.bytes().data() + header_.data + header_.entries[index].begin;
+  }
   std::map<std::string, std::string> metadata() const override { return header_.metadata; }
   const char* format() const override { return "safetensors"; }
   std::string verify() override;
