@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "comm/agree.h"
 #include "comm/backends.h"
+#include "comm/places.h"
 #include "launch/mpirun.h"
 #include "launch/run_record.h"
 #include "launch/signals.h"
@@ -49,11 +50,18 @@ std::string place_of(const Gpu* gpu) {
   return cat("GPU ", gpu->index(), " (", gpu->name(), ", ", gpu->n_sm(), " multiprocessors, ", mebibytes(gpu->total_bytes()), ")");
 }
 
-void print_banner(const RunConfig& config, Comm& comm, const Machine& machine) {
+// "8 ranks (4 on this host, nccl 2.28.9), 2 nodes".
+std::string ranks_text(Comm& comm, int n_nodes) {
+  std::string backend = comm.backend();
+  if (backend == "nccl") backend += " " + nccl_version();
+  return cat(comm.size(), comm.size() == 1 ? " rank (" : " ranks (", local_size(comm), " on this host, ", backend, ")",
+             n_nodes > 1 ? cat(", ", n_nodes, " nodes") : "");
+}
+
+void print_banner(const RunConfig& config, Comm& comm, const Machine& machine, int n_nodes) {
   const int threads = machine.threads;
-  const auto ranks = [](int n) { return cat(n, n == 1 ? " rank" : " ranks"); };
-  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks(comm.size()), " (", local_size(comm), " on this host, ",
-               comm.backend(), "), ", threads, threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
+  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks_text(comm, n_nodes), ", ", threads,
+               threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
   log_info(cat("stop and save with: rookery stop ", config.proj_dir, "   or: kill -USR1 ", ::getpid(), under_mpi() ? "" : "   or: Ctrl+C",
                "   (kill -USR2: save and go on)"));
   for (const std::string& note : config.notes) log_info(note);
@@ -70,9 +78,10 @@ int train_as_rank(const std::vector<std::string>& words) {
   Machine machine{.threads = threads_of(config, *comm)};
   std::optional<Gpu> gpu;
   if (config.accelerator == "cuda" && config.train_stage != 1) {
-    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = local_rank(*comm)}); });
+    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = choose_gpu(local_rank(*comm), local_size(*comm), n_gpus())}); });
+    check_gpus_differ(*comm, gpu->uuid());
     machine.gpu = &*gpu;
-    comm = make_self_comm(machine.gpu);
+    comm = comm->size() > 1 ? make_gpu_comm(std::move(comm), *gpu) : make_self_comm(machine.gpu);
   }
   StopFlags flags;
   const StopSignals signals(flags, !under_mpi());
@@ -80,7 +89,8 @@ int train_as_rank(const std::vector<std::string>& words) {
   agree(*comm, [&] {
     if (leads) record.emplace(config.proj_dir);
   });
-  if (leads) print_banner(config, *comm, machine);
+  const int n_nodes = place_of_node(*comm).n_nodes;
+  if (leads) print_banner(config, *comm, machine, n_nodes);
   Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm->size()});
   return static_cast<int>(train(config, *comm, machine, terminal, flags));
 }
