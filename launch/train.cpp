@@ -51,16 +51,16 @@ std::string place_of(const Gpu* gpu) {
 }
 
 // "8 ranks (4 on this host, nccl 2.28.9), 2 nodes".
-std::string ranks_text(Comm& comm, int n_nodes) {
+std::string ranks_text(Comm& comm, const Machine& machine) {
   std::string backend = comm.backend();
   if (backend == "nccl") backend += " " + nccl_version();
   return cat(comm.size(), comm.size() == 1 ? " rank (" : " ranks (", local_size(comm), " on this host, ", backend, ")",
-             n_nodes > 1 ? cat(", ", n_nodes, " nodes") : "");
+             machine.n_nodes > 1 ? cat(", ", machine.n_nodes, " nodes") : "");
 }
 
-void print_banner(const RunConfig& config, Comm& comm, const Machine& machine, int n_nodes) {
+void print_banner(const RunConfig& config, Comm& comm, const Machine& machine) {
   const int threads = machine.threads;
-  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks_text(comm, n_nodes), ", ", threads,
+  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks_text(comm, machine), ", ", threads,
                threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
   log_info(cat("stop and save with: rookery stop ", config.proj_dir, "   or: kill -USR1 ", ::getpid(), under_mpi() ? "" : "   or: Ctrl+C",
                "   (kill -USR2: save and go on)"));
@@ -68,7 +68,18 @@ void print_banner(const RunConfig& config, Comm& comm, const Machine& machine, i
   log_info("configuration:\n" + config.text);
 }
 
+// Which node this rank is on; ranks that divide a model node by node need nodes of one size.
+void find_node(const RunConfig& config, Comm& comm, Machine& machine) {
+  const NodePlace place = place_of_node(comm);
+  if (config.zero_group == "node" && place.fewest != place.most)
+    fail(cat("--zero_group node needs equally many ranks on every node, but there are between ", place.fewest, " and ", place.most,
+             "; start as many on each, or use --zero_group world"));
+  machine.node = place.index;
+  machine.n_nodes = place.n_nodes;
+}
+
 int train_as_rank(const std::vector<std::string>& words) {
+  std::optional<Gpu> gpu;  // outlives what uses it
   std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
   const bool leads = comm->rank() == 0;
   set_log_voice(leads, comm->size() > 1 ? cat("[rank ", comm->rank(), "/", comm->size(), "] ") : "");
@@ -76,7 +87,7 @@ int train_as_rank(const std::vector<std::string>& words) {
 
   const RunConfig config = agreed_config(words, *comm);
   Machine machine{.threads = threads_of(config, *comm)};
-  std::optional<Gpu> gpu;
+  find_node(config, *comm, machine);
   if (config.accelerator == "cuda" && config.train_stage != 1) {
     agree(*comm, [&] { gpu.emplace(GpuOptions{.index = choose_gpu(local_rank(*comm), local_size(*comm), n_gpus())}); });
     check_gpus_differ(*comm, gpu->uuid());
@@ -89,8 +100,7 @@ int train_as_rank(const std::vector<std::string>& words) {
   agree(*comm, [&] {
     if (leads) record.emplace(config.proj_dir);
   });
-  const int n_nodes = place_of_node(*comm).n_nodes;
-  if (leads) print_banner(config, *comm, machine, n_nodes);
+  if (leads) print_banner(config, *comm, machine);
   Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm->size()});
   return static_cast<int>(train(config, *comm, machine, terminal, flags));
 }

@@ -36,6 +36,7 @@ class NcclComm final : public Comm {
   Ticket all_gather(Tensor in, Tensor out) override;
   Ticket broadcast(Tensor x, int root) override;
   void barrier() override { host_->barrier(); }
+  CUstream_st* stream() const override { return side_.stream(); }
   std::unique_ptr<Comm> split(int color) override;
   std::unique_ptr<Comm> twin(const char* use) override;
   Comm& host() override { return host_->host(); }
