@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "comm/comm.h"
 #include "device/gpu.h"
@@ -18,6 +19,11 @@ void run_thread_world(int size, const std::function<void(Comm&)>& body);
 // MPI is initialised (MPI_THREAD_FUNNELED) by the first call and finalised by finalize_mpi(). The communicator is a
 // duplicate of MPI_COMM_WORLD; all calls come from the thread that made it.
 std::unique_ptr<Comm> make_mpi_comm();
+// The ranks of `host` with a GPU each: tensors of the host, barriers and abort() go to `host`, tensors of the GPU over NCCL on a stream of
+// its own, behind the work that gpu.stream() has by then. One thread at a time issues and waits. fail()s in a build without NCCL.
+std::unique_ptr<Comm> make_gpu_comm(std::unique_ptr<Comm> host, Gpu& gpu);
+std::string nccl_version();  // "2.28.9"; empty in a build without NCCL
+
 bool under_mpi();             // started by mpirun, srun --mpi=pmix, ... (looks at the environment, starts nothing)
 void finalize_mpi();          // waits for all ranks; does nothing when MPI was never initialised
 int local_rank(Comm& world);  // place among the ranks of this host

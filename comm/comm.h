@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "comm/pending.h"
 #include "comm/ticket.h"
 #include "device/tensor.h"
 
@@ -22,7 +23,7 @@ class Comm {
   virtual int size() const = 0;
   virtual const char* backend() const = 0;  // "self", "threads", "mpi", "nccl"
 
-  // Non-blocking; dtypes f64, f32, bf16, i64, i32 (and u8 for all_gather and broadcast). Counts may exceed 2^31.
+  // Non-blocking; dtypes f64, f32, bf16, i64, i32 (and u8 for all_gather and broadcast; f16 on a GPU). Counts may exceed 2^31.
   // x [n] in place.
   virtual Ticket all_reduce(Tensor x, Reduce op) = 0;
   // in [size * n] -> out [n] = sum over ranks of in[rank * n, (rank + 1) * n). out may be that very slice of in.
@@ -39,6 +40,13 @@ class Comm {
   // The same ranks once more, for one use (a string literal, named when it hangs): collectives of different communicators are not ordered
   // among each other. On a GPU each has a stream of its own.
   virtual std::unique_ptr<Comm> twin(const char* /*use*/) { return split(0); }
+  // The communicator of the same ranks that carries tensors of the host.
+  virtual Comm& host() { return *this; }
+  // What collectives wait for on a GPU, for the Watchdog; null where there is nothing to tell. Lives as long as the communicator.
+  virtual const Pending* pending() const { return nullptr; }
+  // An error is on its way out: collectives on the GPU, of all twins and groups too, are ended wherever they are, so that memory can be
+  // given back. What they were to bring is lost, and no other may be started.
+  virtual void give_up() {}
   // Ends all ranks of the job at once with `code`; used for an error that only this rank has.
   [[noreturn]] virtual void abort(int code) = 0;
 

@@ -16,12 +16,15 @@ int64_t now_ms() {
 }
 
 // No lock, no heap and no stdio: whatever the stuck threads hold does not matter here.
-[[noreturn]] void give_up(int rank, int64_t step, const char* what, double waited_s) {
-  char text[320];
+[[noreturn]] void give_up(int rank, int64_t step, const char* what, double waited_s, const Pending* pending) {
+  char at[1024] = "no collective is under way";
+  if (pending) pending->describe(at, sizeof at);
+  char text[1600];
   const int n = std::snprintf(text, sizeof text,
-                              "[rank %d] no progress for %.0f s in step %lld, in \"%s\"; another rank has probably died or hangs. "
+                              "[rank %d] no progress for %.0f s in step %lld, in \"%s\"; %s%s%sanother rank has probably died or hangs. "
                               "Leaving with exit code %d; resume from the newest checkpoint (--comm_timeout sets the limit)\n",
-                              rank, waited_s, static_cast<long long>(step), what, static_cast<int>(ExitCode::hang));
+                              rank, waited_s, static_cast<long long>(step), what, pending ? "on the GPU: " : "", pending ? at : "",
+                              pending ? "; " : "", static_cast<int>(ExitCode::hang));
   const auto length = static_cast<size_t>(std::clamp(n, 0, static_cast<int>(sizeof text) - 1));
   const ssize_t written = write(STDERR_FILENO, text, length);
   (void)written;  // there is no one left to tell
@@ -30,7 +33,8 @@ int64_t now_ms() {
 
 }  // namespace
 
-Watchdog::Watchdog(double timeout_s, int rank) : last_ms_(now_ms()), timeout_s_(timeout_s), rank_(rank) {
+Watchdog::Watchdog(double timeout_s, int rank, const Pending* pending)
+    : last_ms_(now_ms()), timeout_s_(timeout_s), rank_(rank), pending_(pending) {
   if (timeout_s_ > 0) thread_ = std::thread([this] { watch(); });
 }
 
@@ -62,7 +66,7 @@ void Watchdog::watch() {
   while (!wake_.wait_for(lock, look_every, [this] { return stop_; })) {
     if (paused_) continue;  // looked at before the time: resume() renews the time first
     const double waited_s = static_cast<double>(now_ms() - last_ms_) / 1000;
-    if (waited_s > timeout_s_) give_up(rank_, step_, what_, waited_s);
+    if (waited_s > timeout_s_) give_up(rank_, step_, what_, waited_s, pending_);
   }
 }
 

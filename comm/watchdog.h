@@ -7,13 +7,15 @@
 #include <string>
 #include <thread>
 
+#include "comm/pending.h"
+
 namespace rk {
 
-// timeout_s <= 0: never expires. On expiry prints rank, step and the last named operation, then _exit(70): mpirun or srun ends the other
-// ranks.
+// timeout_s <= 0: never expires. On expiry prints rank, step, the last named operation and what `pending` (may be null) says of the GPU,
+// then _exit(70): mpirun or srun ends the other ranks.
 class Watchdog {
  public:
-  Watchdog(double timeout_s, int rank);
+  Watchdog(double timeout_s, int rank, const Pending* pending = nullptr);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
@@ -31,6 +33,7 @@ class Watchdog {
   std::atomic<bool> paused_{false};
   double timeout_s_;
   int rank_;
+  const Pending* pending_;
   bool stop_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "comm/places.h"
 
 namespace rk {
 namespace {
@@ -34,12 +35,6 @@ std::string start_time(long pid) {
 }
 
 }  // namespace
-
-std::string host_name() {
-  char name[256] = {};
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
 
 bool RunRecord::here() const { return host == host_name(); }
 bool RunRecord::alive() const { return pid > 0 && !started.empty() && start_time(pid) == started; }

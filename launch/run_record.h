@@ -14,8 +14,6 @@ struct RunRecord {
   bool alive() const;  // whether the process still runs; only meaningful here
 };
 
-std::string host_name();
-
 // The record in `folder`; pid 0 when there is none or it cannot be understood.
 RunRecord read_run_record(const std::string& folder);
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "comm/agree.h"
 #include "comm/backends.h"
+#include "comm/places.h"
 #include "launch/mpirun.h"
 #include "launch/run_record.h"
 #include "launch/signals.h"
@@ -49,18 +50,36 @@ std::string place_of(const Gpu* gpu) {
   return cat("GPU ", gpu->index(), " (", gpu->name(), ", ", gpu->n_sm(), " multiprocessors, ", mebibytes(gpu->total_bytes()), ")");
 }
 
+// "8 ranks (4 on this host, nccl 2.28.9), 2 nodes".
+std::string ranks_text(Comm& comm, const Machine& machine) {
+  std::string backend = comm.backend();
+  if (backend == "nccl") backend += " " + nccl_version();
+  return cat(comm.size(), comm.size() == 1 ? " rank (" : " ranks (", local_size(comm), " on this host, ", backend, ")",
+             machine.n_nodes > 1 ? cat(", ", machine.n_nodes, " nodes") : "");
+}
+
 void print_banner(const RunConfig& config, Comm& comm, const Machine& machine) {
   const int threads = machine.threads;
-  const auto ranks = [](int n) { return cat(n, n == 1 ? " rank" : " ranks"); };
-  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks(comm.size()), " (", local_size(comm), " on this host, ",
-               comm.backend(), "), ", threads, threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
+  log_info(cat("rookery ", ROOKERY_VERSION, " on ", host_name(), ": ", ranks_text(comm, machine), ", ", threads,
+               threads == 1 ? " thread" : " threads", " each, ", config.precision, " on ", place_of(machine.gpu)));
   log_info(cat("stop and save with: rookery stop ", config.proj_dir, "   or: kill -USR1 ", ::getpid(), under_mpi() ? "" : "   or: Ctrl+C",
                "   (kill -USR2: save and go on)"));
   for (const std::string& note : config.notes) log_info(note);
   log_info("configuration:\n" + config.text);
 }
 
+// Which node this rank is on; ranks that divide a model node by node need nodes of one size.
+void find_node(const RunConfig& config, Comm& comm, Machine& machine) {
+  const NodePlace place = place_of_node(comm);
+  if (config.zero_group == "node" && place.fewest != place.most)
+    fail(cat("--zero_group node needs equally many ranks on every node, but there are between ", place.fewest, " and ", place.most,
+             "; start as many on each, or use --zero_group world"));
+  machine.node = place.index;
+  machine.n_nodes = place.n_nodes;
+}
+
 int train_as_rank(const std::vector<std::string>& words) {
+  std::optional<Gpu> gpu;  // outlives what uses it
   std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
   const bool leads = comm->rank() == 0;
   set_log_voice(leads, comm->size() > 1 ? cat("[rank ", comm->rank(), "/", comm->size(), "] ") : "");
@@ -68,11 +87,12 @@ int train_as_rank(const std::vector<std::string>& words) {
 
   const RunConfig config = agreed_config(words, *comm);
   Machine machine{.threads = threads_of(config, *comm)};
-  std::optional<Gpu> gpu;
+  find_node(config, *comm, machine);
   if (config.accelerator == "cuda" && config.train_stage != 1) {
-    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = local_rank(*comm)}); });
+    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = choose_gpu(local_rank(*comm), local_size(*comm), n_gpus())}); });
+    check_gpus_differ(*comm, gpu->uuid());
     machine.gpu = &*gpu;
-    comm = make_self_comm(machine.gpu);
+    comm = comm->size() > 1 ? make_gpu_comm(std::move(comm), *gpu) : make_self_comm(machine.gpu);
   }
   StopFlags flags;
   const StopSignals signals(flags, !under_mpi());

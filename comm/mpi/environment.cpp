@@ -55,12 +55,12 @@ void finalize_mpi() {
 }
 
 int local_rank(Comm& world) {
-  const auto* mpi = dynamic_cast<const MpiComm*>(&world);
+  const auto* mpi = dynamic_cast<const MpiComm*>(&world.host());
   return mpi ? mpi->local_rank() : world.rank();
 }
 
 int local_size(Comm& world) {
-  const auto* mpi = dynamic_cast<const MpiComm*>(&world);
+  const auto* mpi = dynamic_cast<const MpiComm*>(&world.host());
   return mpi ? mpi->local_size() : world.size();
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "comm/backends.h"
 #include "device/gpu.h"
 #include "model/families.h"
 #include "train/config.h"
@@ -79,7 +80,8 @@ void settle_machine(RunConfig& c, int world) {
   settle_accelerator(c);
   if (c.accelerator == "cuda") {
     if (c.precision.empty()) c.precision = "bf16";
-    if (world > 1) fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
+    if (world > 1 && nccl_version().empty())
+      fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
   } else {
     if (c.precision.empty()) c.precision = "fp32";
     if (c.precision == "fp16" || c.precision == "tf32")

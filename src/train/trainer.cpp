@@ -492,7 +492,7 @@ ExitCode Trainer::run() {
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
   saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
-  watchdog_.emplace(config_.comm_timeout_s, comm_.rank());
+  watchdog_.emplace(config_.comm_timeout_s, comm_.rank(), comm_.pending());
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
     queue_step();
@@ -505,7 +505,13 @@ ExitCode Trainer::run() {
 }  // namespace
 
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
-  return Trainer(config, comm, machine, observer, flags).run();
+  Trainer trainer(config, comm, machine, observer, flags);
+  try {
+    return trainer.run();
+  } catch (...) {
+    comm.give_up();  // before the memory goes that its collectives use
+    throw;
+  }
 }
 
 }  // namespace rk

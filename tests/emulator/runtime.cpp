@@ -6,14 +6,40 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
+#include <vector>
 
 #include "emulator/memory.h"
 
 using rk::cuda::emulator::DeviceMemoryOpen;
 
 namespace {
+
 using Clock = std::chrono::steady_clock;
+
+// Numbers of the devices that CUDA_VISIBLE_DEVICES leaves of kDevices; a list that is empty leaves all.
+const std::vector<int>& devices() {
+  static const std::vector<int> all = [] {
+    constexpr int kDevices = 8;
+    std::vector<int> visible;
+    const char* list = std::getenv("CUDA_VISIBLE_DEVICES");
+    for (std::istringstream in(list ? list : ""); in.good();) {
+      int device = -1;
+      if (in >> device && device >= 0 && device < kDevices) visible.push_back(device);
+      in.ignore(1);
+    }
+    if (!visible.empty()) return visible;
+    for (int d = 0; d < kDevices; ++d) visible.push_back(d);
+    return visible;
+  }();
+  return all;
 }
+
+bool exists(int device) { return device >= 0 && device < static_cast<int>(devices().size()); }
+
+thread_local int current_device = 0;
+
+}  // namespace
 
 struct CUstream_st {};
 struct CUevent_st {
@@ -23,14 +49,18 @@ struct CUevent_st {
 extern "C" {
 
 cudaError_t cudaGetDeviceCount(int* n) {
-  *n = 1;
+  *n = static_cast<int>(devices().size());
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int device) {
+  if (!exists(device)) return cudaErrorInvalidDevice;
+  current_device = device;
+  return cudaSuccess;
+}
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t e) {
@@ -47,11 +77,12 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 
-// A small Hopper.
+// Small Hoppers. Each process has memory of its own on each of them.
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
-  if (device != 0) return cudaErrorInvalidDevice;
+  if (!exists(device)) return cudaErrorInvalidDevice;
   *p = {};
   std::strcpy(p->name, "emulated GPU");
+  p->pciBusID = p->uuid.bytes[15] = static_cast<char>(1 + devices()[static_cast<size_t>(device)]);
   p->major = 9;
   p->minor = 0;
   p->multiProcessorCount = 4;
