@@ -32,13 +32,14 @@ std::string host_name() {
   return name;
 }
 
-NodePlace place_of_node(Comm& comm) {
-  const std::vector<std::string> names = gather_texts(comm, node_name());
+NodePlace place_of_node(Comm& comm) { return place_among(gather_texts(comm, node_name()), comm.rank()); }
+
+NodePlace place_among(const std::vector<std::string>& node_of_rank, int rank) {
   std::vector<std::string> nodes;  // by lowest rank
   std::map<std::string, int> ranks;
-  for (const std::string& name : names)
+  for (const std::string& name : node_of_rank)
     if (ranks[name]++ == 0) nodes.push_back(name);
-  const auto own = std::find(nodes.begin(), nodes.end(), names[static_cast<size_t>(comm.rank())]);
+  const auto own = std::find(nodes.begin(), nodes.end(), node_of_rank[static_cast<size_t>(rank)]);
   const auto by_ranks = [](const auto& a, const auto& b) { return a.second < b.second; };
   const auto [fewest, most] = std::minmax_element(ranks.begin(), ranks.end(), by_ranks);
   return {static_cast<int>(own - nodes.begin()), static_cast<int>(nodes.size()), fewest->second, most->second};

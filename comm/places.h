@@ -1,6 +1,7 @@
 // Where the ranks of a run stand: which hosts, which GPUs.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "comm/comm.h"
 
@@ -15,6 +16,7 @@ struct NodePlace {
 };
 // Ranks with one host name are one node; the environment variable NCCL_HOSTID, which NCCL also obeys, replaces the name. Collective.
 NodePlace place_of_node(Comm& comm);
+NodePlace place_among(const std::vector<std::string>& node_of_rank, int rank);  // the same from the names
 
 // Index of the GPU that a rank takes, among those that its process sees: its place among the ranks of the host, or the only one (a launcher
 // may show each rank a GPU of its own). fail()s when the host has fewer GPUs than ranks.

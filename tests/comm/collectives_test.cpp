@@ -15,9 +15,25 @@ using test::expect_values;
 using test::for_each_world;
 using test::Payload;
 
-constexpr DType kSummable[] = {DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32};
-// Zero, one, odd sizes, sizes below and above the limit where an all_reduce changes its way (16 KiB).
-constexpr int64_t kCounts[] = {0, 1, 7, 65, 1000, 20001};
+// NCCL sums f16, too.
+std::vector<DType> summable(const Comm& comm) {
+  std::vector<DType> types{DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32};
+  if (test::gpu_of(comm)) types.push_back(DType::f16);
+  return types;
+}
+
+std::vector<DType> movable(const Comm& comm) {
+  std::vector<DType> types = summable(comm);
+  types.push_back(DType::u8);
+  return types;
+}
+
+// Zero, one, odd sizes, sizes below and above the limit where an all_reduce changes its way (16 KiB; NCCL has limits of its own).
+std::vector<int64_t> counts(const Comm& comm) {
+  std::vector<int64_t> n{0, 1, 7, 65, 1000, 20001};
+  if (test::gpu_of(comm)) n.push_back(300001);
+  return n;
+}
 
 std::string label(const Comm& comm, const char* what, DType dtype, int64_t n) {
   return cat(what, " on ", comm.backend(), " rank ", comm.rank(), "/", comm.size(), " ", name_of(dtype), " n=", n);
@@ -40,9 +56,9 @@ int64_t max_over_ranks(int size, int64_t i) {
 
 TEST(Collectives, AllReduce) {
   for_each_world([](Comm& comm) {
-    for (DType dtype : kSummable)
-      for (int64_t n : kCounts) {
-        Payload x(dtype, n);
+    for (DType dtype : summable(comm))
+      for (int64_t n : counts(comm)) {
+        Payload x(comm, dtype, n);
         x.fill([&](int64_t i) { return value(comm.rank(), i); });
         comm.all_reduce(x.tensor(), Reduce::sum).wait();
         expect_values(
@@ -57,9 +73,9 @@ TEST(Collectives, AllReduce) {
 
 TEST(Collectives, ReduceScatter) {
   for_each_world([](Comm& comm) {
-    for (DType dtype : kSummable)
-      for (int64_t n : kCounts) {
-        Payload in(dtype, n * comm.size()), out(dtype, n);
+    for (DType dtype : summable(comm))
+      for (int64_t n : counts(comm)) {
+        Payload in(comm, dtype, n * comm.size()), out(comm, dtype, n);
         in.fill([&](int64_t i) { return value(comm.rank(), i); });
         comm.reduce_scatter(in.tensor(), out.tensor()).wait();
         const auto expected = [&](int64_t i) { return sum_over_ranks(comm.size(), comm.rank() * n + i); };
@@ -72,9 +88,9 @@ TEST(Collectives, ReduceScatter) {
 
 TEST(Collectives, ReduceScatterInPlaceLeavesTheRestAlone) {
   for_each_world([](Comm& comm) {
-    for (DType dtype : kSummable)
-      for (int64_t n : kCounts) {
-        Payload in(dtype, n * comm.size());
+    for (DType dtype : summable(comm))
+      for (int64_t n : counts(comm)) {
+        Payload in(comm, dtype, n * comm.size());
         in.fill([&](int64_t i) { return value(comm.rank(), i); });
         comm.reduce_scatter(in.tensor(), in.slice(comm.rank() * n, n)).wait();
         const auto expected = [&](int64_t i) {
@@ -87,16 +103,16 @@ TEST(Collectives, ReduceScatterInPlaceLeavesTheRestAlone) {
 
 TEST(Collectives, AllGather) {
   for_each_world([](Comm& comm) {
-    for (DType dtype : {DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32, DType::u8})
-      for (int64_t n : kCounts) {
+    for (DType dtype : movable(comm))
+      for (int64_t n : counts(comm)) {
         const auto mine = [](int rank, int64_t i) { return (i + 13 * rank) % 101; };
         const auto expected = [&](int64_t i) { return mine(static_cast<int>(i / n), i % n); };
-        Payload in(dtype, n), out(dtype, n * comm.size());
+        Payload in(comm, dtype, n), out(comm, dtype, n * comm.size());
         in.fill([&](int64_t i) { return mine(comm.rank(), i); });
         comm.all_gather(in.tensor(), out.tensor()).wait();
         expect_values(out, n * comm.size(), expected, label(comm, "all_gather", dtype, n));
 
-        Payload whole(dtype, n * comm.size());
+        Payload whole(comm, dtype, n * comm.size());
         whole.fill([&](int64_t i) { return n > 0 && i / n == comm.rank() ? mine(comm.rank(), i % n) : 0; });
         comm.all_gather(whole.slice(comm.rank() * n, n), whole.tensor()).wait();
         expect_values(whole, n * comm.size(), expected, label(comm, "all_gather in place", dtype, n));
@@ -106,13 +122,15 @@ TEST(Collectives, AllGather) {
 
 TEST(Collectives, Broadcast) {
   for_each_world([](Comm& comm) {
-    for (DType dtype : {DType::f64, DType::f32, DType::bf16, DType::i64, DType::i32, DType::u8})
+    for (DType dtype : movable(comm))
       for (int root = 0; root < comm.size(); ++root) {
-        Payload x(dtype, 1000);
-        x.fill([&](int64_t i) { return (i + comm.rank()) % 97; });
-        comm.broadcast(x.tensor(), root).wait();
-        expect_values(
-            x, 1000, [&](int64_t i) { return (i + root) % 97; }, label(comm, "broadcast", dtype, 1000));
+        for (int64_t n : {0, 1000, 20001}) {
+          Payload x(comm, dtype, n);
+          x.fill([&](int64_t i) { return (i + comm.rank()) % 97; });
+          comm.broadcast(x.tensor(), root).wait();
+          expect_values(
+              x, n, [&](int64_t i) { return (i + root) % 97; }, label(comm, "broadcast", dtype, n));
+        }
       }
   });
 }
@@ -132,11 +150,11 @@ TEST(Collectives, SumsRunInRankOrder) {
   });
 }
 
-// 256 + 1 is a tie in bf16 and rounds to 256; two ones added in fp32 first do count.
+// 256 + 1 is a tie in bf16 and rounds to 256; two ones added in fp32 first do count. NCCL rounds from rank to rank.
 TEST(Collectives, Bf16IsSummedInFp32) {
   for_each_world([](Comm& comm) {
-    if (comm.size() < 3) return;
-    Payload x(DType::bf16, 5);
+    if (comm.size() < 3 || test::gpu_of(comm)) return;
+    Payload x(comm, DType::bf16, 5);
     x.fill([&](int64_t) { return comm.rank() == 0 ? 256 : comm.rank() < 3 ? 1 : 0; });
     comm.all_reduce(x.tensor(), Reduce::sum).wait();
     expect_values(
@@ -161,12 +179,12 @@ TEST(Collectives, AMaximumKeepsNaN) {
 // Many in flight, of both sizes of all_reduce, waited for in another order on every rank.
 TEST(Collectives, WaitsComeInAnyOrder) {
   for_each_world([](Comm& comm) {
-    constexpr int kInFlight = 24;
+    constexpr int kInFlight = 80;
     for (int round = 0; round < 3; ++round) {
       std::vector<std::unique_ptr<Payload>> x;
       std::vector<Ticket> tickets;
       for (int k = 0; k < kInFlight; ++k) {
-        x.push_back(std::make_unique<Payload>(DType::f32, k % 2 ? 10 : 9000));
+        x.push_back(std::make_unique<Payload>(comm, DType::f32, k % 2 ? 10 : 9000));
         x.back()->fill([&](int64_t i) { return value(comm.rank() + k, i); });
         tickets.push_back(comm.all_reduce(x.back()->tensor(), Reduce::sum));
       }
@@ -205,9 +223,9 @@ TEST(Collectives, SplitMakesGroupsInRankOrder) {
     EXPECT_EQ(group->size(), (comm.size() + 1 - color) / 2);
     EXPECT_EQ(group->rank(), comm.rank() / 2);
     EXPECT_STREQ(group->backend(), comm.backend());
-    Payload x(DType::i64, 4);
+    Payload x(comm, DType::i64, 4);
     x.fill([&](int64_t) { return comm.rank(); });
-    Payload all(DType::i64, 4 * group->size());
+    Payload all(comm, DType::i64, 4 * group->size());
     group->all_gather(x.tensor(), all.tensor()).wait();
     expect_values(
         all, 4 * group->size(), [&](int64_t i) { return 2 * (i / 4) + color; }, "members of the group");
@@ -220,7 +238,7 @@ TEST(Collectives, GroupsAndWorldMoveTogether) {
   for_each_world([](Comm& comm) {
     const auto group = comm.split(0);
     for (int round = 0; round < 20; ++round) {
-      Payload a(DType::f32, 9000), b(DType::f32, 9000);
+      Payload a(comm, DType::f32, 9000), b(comm, DType::f32, 9000);
       a.fill([&](int64_t i) { return value(comm.rank(), i); });
       b.fill([&](int64_t i) { return value(comm.rank() + 1, i); });
       Ticket in_world = comm.all_reduce(a.tensor(), Reduce::sum);

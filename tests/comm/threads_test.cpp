@@ -43,7 +43,7 @@ TEST(Threads, ARankThatLeftEarlyIsMissed) {
 
 TEST(Threads, DifferentCollectivesAreABug) {
   const auto body = [](Comm& comm) {
-    test::Payload x(DType::f32, comm.rank() + 1);
+    test::Payload x(comm, DType::f32, comm.rank() + 1);
     comm.all_reduce(x.tensor(), Reduce::sum).wait();
   };
   EXPECT_NE(thrown_by(2, body).find("same collectives of equal sizes"), std::string::npos);
@@ -54,7 +54,7 @@ TEST(Threads, RanksMayRunFarAhead) {
     std::vector<Ticket> tickets;
     std::vector<std::unique_ptr<test::Payload>> x;
     for (int k = 0; k < 100; ++k) {
-      x.push_back(std::make_unique<test::Payload>(DType::i64, 1));
+      x.push_back(std::make_unique<test::Payload>(comm, DType::i64, 1));
       x.back()->fill([&](int64_t) { return k; });
       tickets.push_back(comm.all_reduce(x.back()->tensor(), Reduce::sum));
     }

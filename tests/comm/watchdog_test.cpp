@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
 #include <string>
 
@@ -56,6 +58,42 @@ TEST_F(WatchdogTest, EndsTheProcessWith70) {
   EXPECT_EQ(e.code, 70);
   EXPECT_NE(e.words.find("[rank 3]"), std::string::npos) << e.words;
   EXPECT_NE(e.words.find("step 12, in \"all_gather of blocks.3\""), std::string::npos) << e.words;
+}
+
+// What a GPU's communicators say of themselves.
+class Says final : public Pending {
+ public:
+  explicit Says(const char* words) : words_(words) {}
+  size_t describe(char* text, size_t n) const noexcept override {
+    const size_t length = std::min(std::strlen(words_), n - 1);
+    if (length == 0) return 0;
+    std::memcpy(text, words_, length);
+    text[length] = 0;
+    return length;
+  }
+
+ private:
+  const char* words_;
+};
+
+TEST_F(WatchdogTest, NamesTheCollectiveThatIsStuck) {
+  if (!alone()) return;
+  const auto words_of = [](const char* stuck) {
+    return run_apart([stuck] {
+             const Says gpu(stuck);
+             Watchdog dog(0.2, 1, &gpu);
+             dog.progress(12, "waiting for its numbers");
+             sleep_ms(10000);
+           })
+        .words;
+  };
+  const std::string stuck = words_of("reduce-scatter of 268.4 MB of gradients (number 731) has begun and not ended");
+  EXPECT_NE(stuck.find("in \"waiting for its numbers\"; on the GPU: reduce-scatter of 268.4 MB of gradients (number 731) has begun and not "
+                       "ended; another rank"),
+            std::string::npos)
+      << stuck;
+  const std::string idle = words_of("");
+  EXPECT_NE(idle.find("; on the GPU: no collective is under way; another rank"), std::string::npos) << idle;
 }
 
 TEST_F(WatchdogTest, ProgressKeepsItQuiet) {
