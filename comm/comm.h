@@ -1,9 +1,9 @@
 // A group of ranks and its collectives.
 //
-// Every rank issues the same collectives in the same order. Sums run in rank order with sums of bf16 held in fp32, so
-// that equal inputs give equal bits on every rank and in every run, whatever arrives first. A world of one is a real
-// communicator that copies; callers never ask for the size to skip a call. Steady use does not allocate after the first
-// collective of a given size.
+// Every rank issues the same collectives in the same order. Sums run in rank order with sums of bf16 held in fp32, so that equal inputs
+// give equal bits on every rank and in every run, whatever arrives first; sums of GPUs' tensors are NCCL's: the same bits on every rank, in
+// an order that its algorithm has. A world of one is a real communicator that copies; callers never ask for the size to skip a call. Steady
+// use does not allocate after the first collective of a given size.
 #pragma once
 #include <memory>
 #include <string>

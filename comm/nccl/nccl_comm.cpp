@@ -64,7 +64,9 @@ NcclComm::NcclComm(std::unique_ptr<Comm> host, Setting setting, const char* use)
   for (size_t i = 0; i < kEvents; ++i) done_.emplace_back(GpuEvent::Use::order);
   const ncclUniqueId id = common_id(*host_);
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+#if NCCL_VERSION_CODE >= NCCL_VERSION(2, 27, 0)
   config.commName = use;
+#endif
   check(ncclCommInitRankConfig(&comm_, size(), id, rank(), &config));
   progress_ = &setting_.watch->add(comm_, use);
 }

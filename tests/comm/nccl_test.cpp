@@ -81,6 +81,15 @@ TEST(Nccl, NothingIsUnderWayWhenAllHasEnded) {
   });
 }
 
+TEST(Nccl, GivenUpCommunicatorsLeaveQuietly) {
+  for_each_gpu_world([](Comm& comm, Gpu& gpu) {
+    const auto own = make_gpu_comm(comm.host().split(0), gpu, kMaxNcclElements);
+    const auto twin = own->twin("a twin");
+    own->give_up();
+    EXPECT_EQ(words_of(*own), "");
+  });
+}
+
 TEST(Nccl, ProgressTellsWhatIsStuck) {
   for_each_gpu_world([](Comm&, Gpu& gpu) {
     Progress p("gradients");

@@ -77,4 +77,25 @@ words=("$emulated" train --accelerator cuda --proj_dir "$work/own" "${options[@]
 "${mpirun[@]}" -n 1 -x CUDA_VISIBLE_DEVICES=3 "${words[@]}" : -n 1 -x CUDA_VISIBLE_DEVICES=6 "${words[@]}" > "$work/own.log" 2>&1
 check "a GPU of its own shown to each rank" equal $? 0
 check "and the same numbers" near own
+
+# A rank that hangs, and one that is killed: all are gone within 30 s, and the message says where.
+rank_of() { pgrep -f -- "--proj_dir $work/$1 " | while read -r p; do tr '\0' '\n' < "/proc/$p/environ" 2> /dev/null | grep -q '^OMPI_COMM_WORLD_RANK=1$' && echo "$p"; done; }
+begin() { # begin RUN MORE...: two ranks without end, in the background
+  gpus 2 "$@" --max_steps 100000 --micro_bsz 2 &
+  job=$!
+  check "$1: it runs" wait_for 60 says "$work/$1.log" "step *3/"
+}
+ends() { # ends RUN
+  check "$1: all are gone within 30 s" wait_for 30 no_process_of "$work/$1"
+  wait "$job"
+  check "$1: it ends badly" [ $? != 0 ]
+}
+begin hangs --comm_timeout 4 --zero 2
+kill -STOP "$(rank_of hangs | head -n 1)"
+ends hangs
+check "the watchdog says who waited" contains "$(cat "$work/hangs.log")" "[rank 0] no progress for "
+check "and what its GPU waits for" contains "$(cat "$work/hangs.log")" "; on the GPU: "
+begin dies --zero 3
+kill -KILL "$(rank_of dies | head -n 1)"
+ends dies
 finish

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034,SC2059
 # Shared by the end-to-end tests: bash only. Each test is called with the path of rookery.
 set -u
-export CUDA_VISIBLE_DEVICES=  # these tests start several ranks, which a GPU does not take
+export CUDA_VISIBLE_DEVICES=  # these tests are the CPU's and the emulated GPU's, also beside a GPU
 trap '' PIPE  # a run that is gone reads no more keys
 rookery=$(realpath "${1:?usage: $0 PATH_OF_ROOKERY}")
 work=$(mktemp -d)
