@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "comm/backends.h"
+#include "comm/places.h"
 #include "device/gpu.h"
 #include "golden/golden.h"
 
@@ -230,7 +231,8 @@ int run_program(int argc, char** argv) {
   options.threads = request.threads;
   options.mpi = mpi.get();
   std::optional<Gpu> gpu;
-  if (request.device == "cuda") options.gpu = &gpu.emplace(GpuOptions{});
+  if (request.device == "cuda")
+    options.gpu = &gpu.emplace(GpuOptions{.index = mpi ? choose_gpu(local_rank(*mpi), local_size(*mpi), n_gpus()) : 0});
   const int code = run_all(request, options);
   mpi.reset();
   finalize_mpi();

@@ -164,7 +164,9 @@ std::vector<History> TrainCase::train(const RunConfig& config, int world) {
     StopFlags flags;
     rk::train(config, comm, {.threads = options_.threads, .gpu = options_.gpu}, ranks[static_cast<size_t>(comm.rank())], flags);
   };
-  if (options_.gpu) {
+  if (options_.gpu && world > 1) {
+    body(*make_gpu_comm(options_.mpi->split(0), *options_.gpu));
+  } else if (options_.gpu) {
     body(*make_self_comm(options_.gpu));
   } else if (options_.mpi) {
     body(*options_.mpi);
@@ -364,7 +366,7 @@ void TrainCase::run() {
     if (m[1] == "accum") v.accumulate = std::stoll(m[2]);
     v.grad_cp = group == "grad_cp";
     if (mpi_world && mpi_world != v.world) continue;
-    if (options_.gpu && v.world > 1) continue;
+    if (options_.gpu && v.world > 1 && !mpi_world) continue;
     const TemporaryFolder folder(options_.mpi);
     const std::string proj_dir = folder.path() + "/run";
     prepare(proj_dir, case_.path(case_.json.at("weights")), "rwkv-init.pth");
