@@ -165,10 +165,16 @@ Shards::WeightSlot& Shards::free_slot(std::span<const int> upcoming) {
   broken_promise("no more units are acquired and prefetched than there are slots", Where::here());
 }
 
-void Shards::gather(WeightSlot& slot, int unit) {
+// Which slot a unit gets must not depend on how fast this host is: all ranks gather the same units in the same order.
+void Shards::assign(WeightSlot& slot, int unit) {
   for (Ticket& t : slot.tickets) t.wait();
   slot.tickets.clear();
   slot.unit = unit;
+  slot.waits = true;
+}
+
+void Shards::gather(WeightSlot& slot) {
+  const int unit = slot.unit;
   const bool comes_up = slot.came_up != nullptr;
   for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
     const BucketLayout& bucket = layout_.buckets[b];
@@ -184,15 +190,18 @@ void Shards::gather(WeightSlot& slot, int unit) {
     const Tensor full = slot.full.slice(bucket.begin, bucket.n);
     slot.tickets.push_back(weights_->all_gather(comes_up ? full.slice(own_begin(bucket), bucket.shard) : held_[b].w, full));
   }
-  if (host_) pending_up_[static_cast<size_t>(unit)] = false;
+  slot.waits = false;
 }
 
 void Shards::prefetch(std::span<const int> upcoming) {
   if (!sharding_.params) return;
+  bool goes_on = true;  // one after the other: acquire() will wait for those that the host still computes
   for (int unit : upcoming) {
-    if (slot_of(unit)) continue;
-    if (on_its_way_up(unit) && !host_->updated(end_of(unit) - 1)) return;  // acquire() will wait for it
-    gather(free_slot(upcoming), unit);
+    WeightSlot* slot = slot_of(unit);
+    if (!slot) assign(*(slot = &free_slot(upcoming)), unit);
+    if (!slot->waits) continue;
+    goes_on = goes_on && (!host_ || host_->updated(end_of(unit) - 1));
+    if (goes_on) gather(*slot);
   }
 }
 
@@ -204,8 +213,9 @@ void Shards::acquire(int unit) {
     WeightSlot* slot = slot_of(unit);
     if (!slot) {
       slot = &free_slot({});
-      gather(*slot, unit);
+      assign(*slot, unit);
     }
+    if (slot->waits) gather(*slot);
     for (Ticket& t : slot->tickets) t.wait();
     if (slot->came_up) slot->came_up->hold(gpu_->stream());
     slot->in_use = true;
@@ -380,7 +390,11 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
     }
     send_weights(unit);
     // The next step begins with these units: they travel while the others are updated.
-    if (unit < prefetch_depth()) gather(weight_slots_[static_cast<size_t>(unit)], unit);
+    if (unit < prefetch_depth()) {
+      WeightSlot& slot = weight_slots_[static_cast<size_t>(unit)];
+      assign(slot, unit);
+      gather(slot);
+    }
   }
 }
 
@@ -390,6 +404,7 @@ void Shards::invalidate_weights() {
     for (Ticket& t : s.tickets) t.wait();
     s.tickets.clear();
     s.unit = -1;
+    s.waits = false;
   }
 }
 

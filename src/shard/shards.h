@@ -92,6 +92,7 @@ class Shards {
     Tensor full;
     int unit = -1;
     bool in_use = false;
+    bool waits = false;  // gathering has not begun: the host still computes the weights
     std::vector<Ticket> tickets;
     std::unique_ptr<GpuEvent> came_up;  // from host memory
   };
@@ -119,7 +120,8 @@ class Shards {
   void invalidate_weights();
   WeightSlot* slot_of(int unit);
   WeightSlot& free_slot(std::span<const int> upcoming);
-  void gather(WeightSlot& slot, int unit);
+  void assign(WeightSlot& slot, int unit);
+  void gather(WeightSlot& slot);
   bool on_its_way_up(int unit) const { return host_ && !pending_up_.empty() && pending_up_[static_cast<size_t>(unit)]; }
   GradSlot& grad_slot(const Exec& ex, int unit);
   void drain(const Exec& ex, GradSlot& slot);
