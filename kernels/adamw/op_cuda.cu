@@ -25,12 +25,14 @@ struct Step {
   float lr, decay, unbias1, unbias2, scale;
 };
 
+// The same roundings as on the CPU, bit for bit: where they are contracted is written out. eps is so small that a moment of nothing but noise
+// decides on a whole step, and a run whose optimizer is offloaded shall be the same run.
 __device__ __forceinline__ void update(const Rule& rule, const Step& s, float g, float& p, float& m, float& v) {
   const float grad = g * s.scale;
-  m = rule.beta1 * m + rule.rest1 * grad;
-  v = rule.beta2 * v + rule.rest2 * (grad * grad);
+  m = fmaf(rule.beta1, m, rule.rest1 * grad);
+  v = fmaf(rule.beta2, v, rule.rest2 * (grad * grad));
   const float u = (m * s.unbias1) / (sqrtf(v * s.unbias2) + rule.eps);
-  p -= s.lr * (u + s.decay * p);
+  p = fmaf(-s.lr, fmaf(s.decay, p, u), p);
 }
 
 __device__ __forceinline__ void choose_group(const Groups& groups, const Rule& rule, int group, Step& s) {
