@@ -26,7 +26,8 @@ struct Options {
   DType dtype = DType::f32;  // --dtype fp32|bf16
   bool dtype_given = false;
   int threads = 2;
-  Comm* mpi = nullptr;  // under mpirun: the real communicator
+  int zero = -1;        // --zero: of training runs
+  Comm* mpi = nullptr;  // under mpirun: the real communicator, of the ranks' GPUs with --device cuda
   Gpu* gpu = nullptr;   // --device cuda
 };
 

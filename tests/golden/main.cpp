@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 struct Request {
   std::string root, device = "cpu", dtype = "fp32";
   std::vector<std::string> filters, required;
-  int threads = 2;
+  int threads = 2, zero = -1;
   bool list = false, dtype_given = false;
 };
 
@@ -186,6 +186,7 @@ Request parse(int argc, char** argv) {
   app.add_option("--dtype", r.dtype, "fp32 or bf16; kinds without a bf16 limit are not run in bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}));
   app.add_option("--threads", r.threads, "threads of the operators")->check(CLI::PositiveNumber);
+  app.add_option("--zero", r.zero, "ZeRO stage of training runs; -1 = the default")->check(CLI::Range(-1, 3));
   app.add_flag("--list", r.list, "show which kinds are built and how many cases there are");
   try {
     app.parse(argc, argv);
@@ -222,6 +223,7 @@ int run_all(const Request& request, const Options& options) {
 
 int run_program(int argc, char** argv) {
   const Request request = parse(argc, argv);
+  std::optional<Gpu> gpu;  // outlives what uses it
   std::unique_ptr<Comm> mpi;
   if (under_mpi()) mpi = make_mpi_comm();
   set_log_voice(!mpi || mpi->rank() == 0, mpi && mpi->size() > 1 ? cat("[rank ", mpi->rank(), "/", mpi->size(), "] ") : "");
@@ -229,10 +231,12 @@ int run_program(int argc, char** argv) {
   options.dtype = request.dtype == "bf16" ? DType::bf16 : DType::f32;
   options.dtype_given = request.dtype_given;
   options.threads = request.threads;
-  options.mpi = mpi.get();
-  std::optional<Gpu> gpu;
-  if (request.device == "cuda")
+  options.zero = request.zero;
+  if (request.device == "cuda") {
     options.gpu = &gpu.emplace(GpuOptions{.index = mpi ? choose_gpu(local_rank(*mpi), local_size(*mpi), n_gpus()) : 0});
+    if (mpi) mpi = mpi->size() > 1 ? make_gpu_comm(std::move(mpi), *gpu) : make_self_comm(options.gpu);
+  }
+  options.mpi = mpi.get();
   const int code = run_all(request, options);
   mpi.reset();
   finalize_mpi();

@@ -144,6 +144,7 @@ RunConfig TrainCase::config(const Variant& v, const std::string& proj_dir) const
   c.epoch_steps = o_.at("epoch_steps");
   c.epoch_save = o_.at("epoch_save");
   c.grad_cp = v.grad_cp;
+  c.zero = options_.zero;
   c.precision = wide() ? "fp32" : "bf16";
   c.save_every = {.every = 1};
   c.keep_last = 1 << 20;
@@ -164,12 +165,10 @@ std::vector<History> TrainCase::train(const RunConfig& config, int world) {
     StopFlags flags;
     rk::train(config, comm, {.threads = options_.threads, .gpu = options_.gpu}, ranks[static_cast<size_t>(comm.rank())], flags);
   };
-  if (options_.gpu && world > 1) {
-    body(*make_gpu_comm(options_.mpi->split(0), *options_.gpu));
+  if (options_.mpi) {
+    body(*options_.mpi);
   } else if (options_.gpu) {
     body(*make_self_comm(options_.gpu));
-  } else if (options_.mpi) {
-    body(*options_.mpi);
   } else {
     run_thread_world(world, body);
   }
@@ -366,7 +365,7 @@ void TrainCase::run() {
     if (m[1] == "accum") v.accumulate = std::stoll(m[2]);
     v.grad_cp = group == "grad_cp";
     if (mpi_world && mpi_world != v.world) continue;
-    if (options_.gpu && v.world > 1 && !mpi_world) continue;
+    if (options_.gpu && !mpi_world && v.world > 1) continue;
     const TemporaryFolder folder(options_.mpi);
     const std::string proj_dir = folder.path() + "/run";
     prepare(proj_dir, case_.path(case_.json.at("weights")), "rwkv-init.pth");
