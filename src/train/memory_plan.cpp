@@ -29,6 +29,7 @@ void measure(const Exec& ex, Model& model, const MeasuredRun& run, MemoryPlan& m
   StepIo io;
   io.micro = micro;
   io.truncated = run.truncated;
+  io.visit = run.visit;
   runner.run(dry, run.plan, io);
   memory.kept = std::max(memory.kept, kept.peak());
   memory.scratch = std::max(memory.scratch, scratch.peak());

@@ -31,6 +31,7 @@ struct MeasuredRun {
   const Plan& plan;
   const BatchShape& shape;
   bool truncated = false, scales_loss = false;
+  size_t* visit = nullptr;  // StepIo::visit
 };
 // Peaks of the arenas over a dry run on the device of `ex`, whose own arenas are not looked at; raises `memory` where they are higher.
 // Needs no GPU, also where the device is one.

@@ -86,6 +86,11 @@ void choose_weight_slots(RunPlan& plan, const RunPlace& place) {
   }
 }
 
+void remark_on_groups(RunPlan& plan, const RunConfig& config, const RunPlace& place) {
+  if (config.zero_group == "node" && place.n_nodes == 1 && place.n_ranks > 1 && plan.zero > 0)
+    plan.remarks.push_back("--zero_group node changes nothing here: all ranks are on one node");
+}
+
 // Gradients that leave after every segment cross the network more often, which has its price in time and not in memory.
 void remark_on_order(RunPlan& plan) {
   if (plan.order != PlanOrder::segment || !plan.shards.sharding.grads || plan.layout.world == 1) return;
@@ -130,6 +135,7 @@ RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const 
   }
   choose_weight_slots(plan, place);
   remark_on_order(plan);
+  remark_on_groups(plan, config, place);
   return plan;
 }
 

@@ -12,7 +12,7 @@
 #include "train/initial_weights.h"
 #include "train/pending_steps.h"
 #include "train/run_log.h"
-#include "train/run_plan.h"
+#include "train/run_advice.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
 #include "train/validation.h"
@@ -43,6 +43,7 @@ class Trainer {
  private:
   void open();
   RunPlace find_place();
+  void choose_batch();
   void plan_memory();
   void load();
   void load_weights_of_start();
@@ -74,7 +75,7 @@ class Trainer {
     return ex;
   }
 
-  const RunConfig& config_;
+  RunConfig config_;
   Comm& comm_;
   const Machine machine_;
   Observer& observer_;
@@ -89,6 +90,7 @@ class Trainer {
   Horizon horizon_;
   Plan plan_;
   RunPlace place_;
+  MachineRates rates_;  // of the GPU
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -127,6 +129,8 @@ void Trainer::open() {
   if (config_.magic_prime == 0)
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
   place_ = find_place();
+  if (gpu_) rates_ = rates_for(gpu_->name());
+  if (config_.micro_auto) choose_batch();
   shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
@@ -142,6 +146,18 @@ RunPlace Trainer::find_place() {
   return place;
 }
 
+// --micro_bsz auto: the same on all ranks, because they start from the same numbers.
+void Trainer::choose_batch() {
+  config_.accumulate *= config_.micro_bsz;
+  config_.micro_bsz = 1;
+  const int64_t share = config_.accumulate;
+  int64_t chosen = choose_micro_bsz(bare(), *model_, {config_, place_, rates_});
+  comm_.broadcast({&chosen, {1}, DType::i64, Device::cpu}, 0).wait();
+  config_.micro_bsz = chosen;
+  config_.accumulate = share / chosen;
+  observer_.line(cat("--micro_bsz auto: ", config_.micro_bsz, ", accumulated ", config_.accumulate, config_.accumulate == 1 ? " time" : " times"));
+}
+
 // What the run will be, agreed by all ranks, then the memory that it takes.
 void Trainer::plan_memory() {
   const RunPlan run = plan_run(bare(), config_, *model_, place_);
@@ -151,7 +167,7 @@ void Trainer::plan_memory() {
   observer_.line(memory_table(run.memory, comm_.size(), run.zero, run.gpu));
   for (const std::string& remark : run.remarks) observer_.line(remark);
   agree(comm_, [&] {
-    if (run.gpu) require_room(run.memory, *run.gpu);
+    if (!run.fits()) require_room(run.memory, *run.gpu, advice(suggest(bare(), *model_, {config_, place_, rates_}, 3)));
     shards_.emplace(bare(), comm_, run.layout, run.shards);
     batcher_.emplace(shape_, device());
     if (validation_) validation_->allocate(device());
