@@ -18,6 +18,7 @@ std::span<const Subcommand> subcommands() {
   static constexpr Subcommand table[] = {
       {"train", train_main, "train a model"},
       {"stop", stop_main, "ask a run to save its state and leave"},
+      {"plan", plan_main, "memory and time of a run before it is started"},
       {"init", init_main, "write fresh weights"},
       {"generate", generate_main, "continue a text with a model"},
       {"inspect", inspect_main, "show what a file or checkpoint holds"},

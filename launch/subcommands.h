@@ -14,6 +14,7 @@ struct Subcommand {
 std::span<const Subcommand> subcommands();
 
 int train_main(int argc, char** argv);
+int plan_main(int argc, char** argv);
 int init_main(int argc, char** argv);
 int generate_main(int argc, char** argv);
 int inspect_main(int argc, char** argv);

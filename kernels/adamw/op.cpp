@@ -20,9 +20,9 @@ void run(const Exec& ex, const AdamW& a) {
   require(a.ends.dtype == DType::i64 && groups > 0, "groups of an update are told by their ends");
   for (const Tensor* t : {&a.lr_scale, &a.weight_decay}) require(t->dtype == DType::f64 && t->numel() == groups, "a group has its doubles");
   require(a.decision.dtype == DType::f64 && a.decision.numel() == kStepDecisions, "a decision is its doubles");
-  if (ex.dry()) return;
   const bool rounds = a.w && a.w.data != a.p.data;
   const OpScope scope(ex, "adamw", static_cast<double>(7 * a.p.n_bytes() + (rounds ? a.w.n_bytes() : 0)));
+  if (ex.dry()) return;
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

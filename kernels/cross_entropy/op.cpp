@@ -21,8 +21,8 @@ void run(const Exec& ex, const CrossEntropy& a) {
   require(!a.loss_scale || (a.loss_scale.dtype == DType::f64 && a.loss_scale.numel() == 1), "a loss scale is one double");
   const ArenaScope scope(*ex.scratch);
   const Tensor row_ce = ex.scratch->take(DType::f64, {R});
-  if (ex.dry()) return;
   const OpScope op(ex, "cross_entropy", static_cast<double>(a.logits.n_bytes()) * (a.want_gradient ? 2 : 1));
+  if (ex.dry()) return;
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a, row_ce);
   }

@@ -38,7 +38,8 @@ void run(const Exec& ex, const Gemm& g) {
   require(!g.bias || (g.bias.numel() == s.N && g.bias.dtype == g.c.dtype),
           "the bias of a product has a number of C's type for each column");
   if (s.M == 0 || s.N == 0) return;
-  const OpScope watched(ex, "gemm", least_bytes(g), 2.0 * static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K));
+  const OpScope watched(ex, "gemm", least_bytes(g), 2.0 * static_cast<double>(s.M) * static_cast<double>(s.N) * static_cast<double>(s.K),
+                        {s.M, s.N, s.K});
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, g);
   }

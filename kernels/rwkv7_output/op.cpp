@@ -34,8 +34,8 @@ void check_inputs(const Exec& ex, const Args& a) {
 void run(const Exec& ex, const Rwkv7OutputForward& a) {
   check_inputs(ex, a);
   check_all({&a.out}, a.y.numel(), a.y.dtype, "the output has size and type of the inputs");
-  if (ex.dry()) return;
   const OpScope op(ex, "rwkv7_output_forward", 6.0 * static_cast<double>(a.y.n_bytes()));
+  if (ex.dry()) return;
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

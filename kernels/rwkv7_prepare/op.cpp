@@ -27,7 +27,7 @@ void check_heads(const Exec& ex, int64_t C, int64_t N) {
 
 double bytes(std::initializer_list<const Tensor*> tensors) {
   double sum = 0;
-  for (const Tensor* t : tensors) sum += *t ? static_cast<double>(t->n_bytes()) : 0;
+  for (const Tensor* t : tensors) sum += t->shape.rank > 0 ? static_cast<double>(t->n_bytes()) : 0;  // dry ones count, too
   return sum;
 }
 
@@ -41,9 +41,9 @@ void run(const Exec& ex, const Rwkv7PrepareForward& a) {
   check_all({&a.w, &a.k, &a.a, &a.b, &a.v}, n, a.k0.dtype, "outputs have size and type of the inputs");
   check_all({&a.w0, &a.a0, &a.v0, &a.k_k, &a.k_a}, C, a.k0.dtype, "parameters have one value per column");
   require(a.w.shape == a.w_lora.shape && (a.w.shape.rank == 0) == (a.w0.shape.rank == 0), "w comes with w_lora and w0 or not at all");
-  if (ex.dry()) return;
   const OpScope scope(ex, "rwkv7_prepare_forward",
                       bytes({&a.k0, &a.w_lora, &a.a_lora, &a.v0_in, &a.v_lora, &a.v_first, &a.w, &a.k, &a.a, &a.b, &a.v}));
+  if (ex.dry()) return;
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

@@ -13,8 +13,8 @@ void run(const Exec& ex, const StepControl& a) {
   require(a.state.dtype == DType::f64 && a.state.numel() == kStepStates, "the state of a run's steps is its doubles");
   require(a.decision.dtype == DType::f64 && a.decision.numel() == kStepDecisions, "a decision is its doubles");
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "averages of gradients forget");
-  if (ex.dry()) return;
   const OpScope scope(ex, "step_control", (2 + 2 * kStepStates + kStepDecisions) * 8.0);
+  if (ex.dry()) return;
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

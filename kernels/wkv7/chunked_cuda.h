@@ -7,7 +7,7 @@
 namespace rk::cuda::wkv7 {
 
 inline bool works_in_chunks(const Exec& ex, DType dtype, int64_t N) {
-  return ex.device == Device::cuda && ex.gpu->arch() >= 80 && N == kHead && size_of(dtype) == 2;
+  return ex.device == Device::cuda && (!ex.gpu || ex.gpu->arch() >= 80) && N == kHead && size_of(dtype) == 2;
 }
 
 // saved_states: saved_numbers() of f16.

@@ -53,7 +53,7 @@ struct SavedForm {
 
 // Least traffic: inputs and outputs once, and saved states. Products of the recurrence itself.
 double least_bytes(const Tensor& x, int n_sequences, const Tensor& saved) {
-  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) + (saved ? static_cast<double>(saved.n_bytes()) : 0.0);
+  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) + (saved.shape.rank > 0 ? static_cast<double>(saved.n_bytes()) : 0.0);
 }
 double flops(const Sizes& s, double per_state_element) {
   return per_state_element * static_cast<double>(s.B * s.T * s.H) * static_cast<double>(s.N * s.N);
@@ -73,7 +73,7 @@ void run(const Exec& ex, const Wkv7Forward& a) {
   check_state(a.state_in, s.B * s.H * s.N * s.N, sum);
   check_state(a.state_out, s.B * s.H * s.N * s.N, sum);
   require(!a.saved_states || SavedForm(ex, a.r.dtype, s).is(a.saved_states), "saved states come from take_wkv7_saved");
-  const OpScope watched(ex, "wkv7", least_bytes(a.r, 7, a.saved_states), flops(s, 8));
+  const OpScope watched(ex, "wkv7", least_bytes(a.r, 7, a.saved_states), flops(s, 8), {s.B, s.H, s.T});
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }
@@ -92,7 +92,7 @@ void run(const Exec& ex, const Wkv7Backward& a) {
   for (const Tensor* more : {&a.dr_more, &a.dk_more, &a.dv_more})
     require(!*more || (more->numel() == a.r.numel() && more->dtype == a.r.dtype), "what is added to a gradient has its size and type");
   require(SavedForm(ex, a.r.dtype, s).is(a.saved_states), "backward reads the states that forward saved");
-  const OpScope watched(ex, "wkv7_backward", least_bytes(a.r, 13, a.saved_states), flops(s, 24));
+  const OpScope watched(ex, "wkv7_backward", least_bytes(a.r, 13, a.saved_states), flops(s, 24), {s.B, s.H, s.T});
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

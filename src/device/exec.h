@@ -1,17 +1,23 @@
 // Where work runs: the first argument of every operator.
 #pragma once
+#include <array>
+
 #include "device/buffer.h"
 #include "device/gpu.h"
 #include "device/thread_pool.h"
 
 namespace rk {
 
-// Sees every operator call begin and end; benches measure with it.
+// What an operator's speed depends on beside its traffic and arithmetic: M, N, K of a product, B, H, T of WKV-7; zeros for the others.
+using OpSizes = std::array<int64_t, 3>;
+
+// Sees every operator call begin and end, those of dry runs, too; benches measure with it, plans count.
 class OpWatch {
  public:
   virtual ~OpWatch() = default;
   // bytes: least traffic to and from device memory; flops: of matrix products.
   virtual void begin(const char* op, double bytes, double flops) = 0;
+  virtual void sizes(const OpSizes& /*of the call that has begun*/) {}
   virtual void end() = 0;
 };
 
@@ -32,8 +38,10 @@ struct Exec {
 // Tells the watch about one operator call while it lives.
 class OpScope {
  public:
-  OpScope(const Exec& ex, const char* op, double bytes, double flops = 0) : watch_(ex.dry() ? nullptr : ex.watch) {
-    if (watch_) watch_->begin(op, bytes, flops);
+  OpScope(const Exec& ex, const char* op, double bytes, double flops = 0, const OpSizes& sizes = {}) : watch_(ex.watch) {
+    if (!watch_) return;
+    watch_->begin(op, bytes, flops);
+    watch_->sizes(sizes);
   }
   OpScope(const OpScope&) = delete;
   OpScope& operator=(const OpScope&) = delete;

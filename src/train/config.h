@@ -16,9 +16,14 @@ enum class HelpRequest { none, common, all };
 HelpRequest help_request(const std::vector<std::string>& words);
 std::string help_text(HelpRequest which);
 
+// What a configuration is for. A plan needs neither the data nor a GPU.
+struct Validated {
+  bool plan = false;
+};
+
 // Refuses what does not fit together, completes what follows from the rest (batch sizes, precision, ZeRO stage), and writes
 // config.text. Touches no file and takes no memory; the same on every rank.
-void validate(RunConfig& config, int world);
+void validate(RunConfig& config, int world, const Validated& for_what = {});
 
 // Refuses files that the run needs and this host does not have.
 void check_files(const RunConfig& config);

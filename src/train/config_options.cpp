@@ -164,6 +164,15 @@ Options model_options() {
 
 Options data_options() {
   using C = RunConfig;
+  ConfigOption micro = whole("micro_bsz", &C::micro_bsz, {1},
+                             "samples a rank computes at a time; auto = the fastest number that a GPU's memory holds, with the global batch that "
+                             "the other options give");
+  micro.accepts += ", or auto";
+  micro.set = [plain = micro.set](RunConfig& c, const std::string& value) {
+    c.micro_auto = lower_case(value) == "auto";
+    return c.micro_auto || plain(c, value);
+  };
+  micro.show = [plain = micro.show](const RunConfig& c) { return c.micro_auto ? std::string("auto") : plain(c); };
   return {
       common(text("proj_dir", &C::proj_dir, "a folder", "where checkpoints, weights and logs go")),
       common(text("data_file", &C::data_file, "a path without .bin and .idx", "training tokens")),
@@ -171,7 +180,7 @@ Options data_options() {
       common(old({"val_data_file"}, text("val_file", &C::val_file, "a path without .bin and .idx", "tokens for validation"))),
       whole("val_every", &C::val_every, {0}, "steps between validations; 0 = only at the end"),
       common(whole("ctx_len", &C::ctx_len, {1}, "tokens of a sample")),
-      common(whole("micro_bsz", &C::micro_bsz, {1}, "samples a rank computes at a time")),
+      common(micro),
       common(old({"accumulate"}, whole("accumulate_grad_batches", &C::accumulate, {1}, "micro-batches of a rank in one step"))),
       common(whole("global_bsz", &C::global_bsz, {0},
                    "samples of a step over all ranks = ranks x micro_bsz x accumulate_grad_batches; 0 = what these give")),

@@ -32,8 +32,18 @@ void check_world(const RunConfig& c, int world) {
            world == 1 ? " was started" : " were started", "; give the number that mpirun or srun starts, or leave both out"));
 }
 
+// What a step has when micro_bsz is left out; one sample at a time until the choice is made.
+void settle_automatic_batch(RunConfig& c, int64_t world) {
+  if (c.accelerator != "cuda") fail("--micro_bsz auto chooses by a GPU's memory; on the CPU give a number");
+  if (c.global_bsz % world != 0) fail(cat("--global_bsz ", c.global_bsz, " is not a multiple of the ", world, " ranks"));
+  c.accumulate = c.global_bsz > 0 ? c.global_bsz / world : c.micro_bsz * c.accumulate;
+  c.micro_bsz = 1;
+  c.global_bsz = world * c.accumulate;
+}
+
 // Samples of a step: ranks x micro_bsz x accumulate = global_bsz, whichever of them are given.
 void settle_batch(RunConfig& c, int64_t world) {
+  if (c.micro_auto) return settle_automatic_batch(c, world);
   if (c.global_bsz == 0) {
     c.global_bsz = world * c.micro_bsz * c.accumulate;
     return;
@@ -54,9 +64,10 @@ void settle_batch(RunConfig& c, int64_t world) {
 }
 
 // auto: a GPU where there is one, but for fp64, which only the CPU computes in.
-void settle_accelerator(RunConfig& c) {
+void settle_accelerator(RunConfig& c, bool plan) {
+  if (c.accelerator == "auto" && plan) c.accelerator = c.precision == "fp64" ? "cpu" : "cuda";
   if (c.accelerator == "cuda") {
-    if (const std::string why = why_no_gpu(); !why.empty())
+    if (const std::string why = why_no_gpu(); !plan && !why.empty())
       fail(cat("--accelerator gpu: there is no usable GPU (CUDA: ", why, "); use --accelerator cpu or auto"));
     if (c.precision == "fp64") fail("--precision fp64 exists on the CPU only; use --accelerator cpu, or fp32");
   }
@@ -72,12 +83,13 @@ void settle_sharding(RunConfig& c, int world) {
   const int least = c.offload_params ? 3 : c.offload_optimizer ? 2 : 0;
   const char* what = c.offload_params ? "optimizer,params" : "optimizer";
   if (c.zero >= 0 && c.zero < least)
-    fail(cat("--offload ", what, " needs --zero ", least, least == 2 ? " or 3" : "", ", not ", c.zero, "; leave --zero out, or give ", least));
+    fail(cat("--offload ", what, " needs --zero ", least, least == 2 ? " or 3" : "", ", not ", c.zero, "; leave --zero out, or give ",
+             least));
   if (c.zero < 0) c.zero = std::max(least, world > 1 ? 1 : 0);
 }
 
-void settle_machine(RunConfig& c, int world) {
-  settle_accelerator(c);
+void settle_machine(RunConfig& c, int world, bool plan) {
+  settle_accelerator(c, plan);
   if (c.accelerator == "cuda") {
     if (c.precision.empty()) c.precision = "bf16";
     if (world > 1 && nccl_version().empty())
@@ -90,7 +102,7 @@ void settle_machine(RunConfig& c, int world) {
   settle_sharding(c, world);
 }
 
-void check_data(RunConfig& c) {
+void check_data(RunConfig& c, bool plan) {
   if (c.data_type == "wds_img") fail("--data_type wds_img is not supported: rookery trains on text only");
   if (c.data_type != "binidx") fail(cat("--data_type ", c.data_type, " is not among the formats that this build reads: binidx"));
   for (std::string* path : {&c.data_file, &c.val_file}) {
@@ -98,7 +110,7 @@ void check_data(RunConfig& c) {
     path->resize(path->size() - 4);
     c.notes.push_back(cat("data files are named without .bin and .idx: using ", *path));
   }
-  if (c.train_stage == 1) return;
+  if (c.train_stage == 1 || plan) return;
   if (c.data_file.empty()) fail("--data_file is missing; give the path of the training tokens without .bin and .idx");
   if (c.val_every > 0 && c.val_file.empty()) fail(cat("--val_every ", c.val_every, " needs --val_file"));
 }
@@ -127,10 +139,10 @@ void check_run(RunConfig& c) {
 
 }  // namespace
 
-void validate(RunConfig& config, int world) {
+void validate(RunConfig& config, int world, const Validated& for_what) {
   check_world(config, world);
-  settle_machine(config, world);
-  check_data(config);
+  settle_machine(config, world, for_what.plan);
+  check_data(config, for_what.plan);
   check_model(config);
   check_run(config);
   settle_batch(config, world);

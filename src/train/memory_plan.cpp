@@ -7,8 +7,6 @@
 
 namespace rk {
 
-constexpr size_t kDriverLater = size_t{256} << 20;  // kernels are loaded at their first use, buffers are rounded up
-
 void measure(const Exec& ex, Model& model, const MeasuredRun& run, MemoryPlan& memory) {
   const BatchShape& shape = run.shape;
   Arena kept(ex.device), scratch(ex.device);
@@ -31,6 +29,7 @@ void measure(const Exec& ex, Model& model, const MeasuredRun& run, MemoryPlan& m
   StepIo io;
   io.micro = micro;
   io.truncated = run.truncated;
+  io.visit = run.visit;
   runner.run(dry, run.plan, io);
   memory.kept = std::max(memory.kept, kept.peak());
   memory.scratch = std::max(memory.scratch, scratch.peak());
@@ -47,9 +46,15 @@ std::string mebibytes(size_t n_bytes) {
   return text;
 }
 
+GpuMemory GpuMemory::limited(size_t limit) const {
+  if (limit == 0 || limit >= total) return *this;
+  return {limit, used() < limit ? std::min(free, limit - used()) : 0};
+}
+
 std::string memory_table(const MemoryPlan& m, int world, int zero, const std::optional<GpuMemory>& gpu) {
-  std::string table = cat("memory of each of ", world, world == 1 ? " rank" : " ranks", ", ZeRO-", zero, ":\n");
+  std::string table = cat("memory of each of ", world, world == 1 ? " rank" : " ranks", ", ZeRO-", zero, gpu ? ", on its GPU:\n" : ":\n");
   const auto line = [&](const char* what, size_t n_bytes) {
+    if (n_bytes == 0) return;
     char text[96];
     std::snprintf(text, sizeof text, "  %-38s %12s\n", what, mebibytes(n_bytes).c_str());
     table += text;
@@ -57,23 +62,34 @@ std::string memory_table(const MemoryPlan& m, int world, int zero, const std::op
   line("weights", m.shards.params);
   line("gradients", m.shards.grads);
   line("optimizer state", m.shards.state);
-  if (m.shards.transient) line("gathered weights, leaving gradients", m.shards.transient);
+  line("gathered weights, leaving gradients", m.shards.transient);
   line("activations kept for backward", m.kept);
   line(gpu ? "scratch, with that of matrix products" : "scratch", m.scratch);
   line("batches", m.batches);
-  line("sum", m.total());
   if (gpu) {
-    line("driver and other programs", gpu->used());
-    line("free on the GPU before", gpu->free);
+    line("communication (NCCL)", m.communication);
+    line("driver and other programs", m.driver);
+    line("sum, as nvidia-smi shows it", m.on_gpu());
+    line("the GPU has", gpu->total);
+    table += "on the host:\n";
+    line("gradients and optimizer state, offloaded", m.shards.host);
+    line("batches and values on their way", m.staging);
+    line("a checkpoint that is being written", m.checkpoint);
+    line("sum", m.on_host());
+  } else {
+    line("sum", m.total());
+    line("a checkpoint that is being written", m.checkpoint);
   }
   table.pop_back();
   return table;
 }
 
-void require_room(const MemoryPlan& m, const GpuMemory& gpu) {
-  if (m.total() + kDriverLater <= gpu.free) return;
-  fail(cat("the run needs ", mebibytes(m.total() + kDriverLater), " on the GPU, which has ", mebibytes(gpu.free), " free of ",
-           mebibytes(gpu.total), "; use a smaller --micro_bsz or --ctx_len, --grad_cp 1, or --chunk_ctx"));
+size_t needed_room(const MemoryPlan& m) { return m.total() + m.communication + kDriverLater; }
+
+void require_room(const MemoryPlan& m, const GpuMemory& gpu, const std::string& advice) {
+  if (needed_room(m) <= gpu.free) return;
+  fail(cat("the run needs ", mebibytes(needed_room(m)), " on the GPU, which has ", mebibytes(gpu.free), " free of ", mebibytes(gpu.total),
+           "; ", advice));
 }
 
 }  // namespace rk

@@ -32,6 +32,7 @@ struct RunConfig {
   std::string data_file, data_type = "binidx", val_file;
   int64_t val_every = 0;  // steps; 0 = only at the end of a run with val_file
   int64_t ctx_len = 1024, micro_bsz = 12, accumulate = 1, global_bsz = 0;
+  bool micro_auto = false;  // micro_bsz and accumulate are chosen by memory and speed; their product is kept
   int64_t magic_prime = 0;  // 0 = computed
   int64_t epoch_steps = 0;  // 0 = mini-epochs of floor(40320 / real_bsz) steps
   int64_t epoch_count = 0;  // 0 = not given

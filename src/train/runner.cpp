@@ -47,6 +47,7 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   for (size_t i = 0; i < plan.size(); ++i) {
     const Visit& v = plan[i];
     const Segment& seg = io.micro[static_cast<size_t>(v.micro)][static_cast<size_t>(v.segment)];
+    if (io.visit) *io.visit = i;
     if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase));
     if (!ex.dry()) {
       shards_->acquire(v.unit);

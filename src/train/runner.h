@@ -19,6 +19,7 @@ struct StepIo {
   std::span<const Tensor> initial_state, final_state, dfinal_state, dinitial_state;
   Watchdog* watchdog = nullptr;
   int64_t step = 0;
+  size_t* visit = nullptr;  // set to the place in the plan before each visit, for whoever watches the operators
 };
 
 // Holds the views that live between visits. With measuring arenas it is a dry run: shards may then be null, nothing is computed,

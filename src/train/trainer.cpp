@@ -10,9 +10,9 @@
 #include "train/build.h"
 #include "train/horizon.h"
 #include "train/initial_weights.h"
-#include "train/memory_plan.h"
 #include "train/pending_steps.h"
 #include "train/run_log.h"
+#include "train/run_advice.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
 #include "train/validation.h"
@@ -42,8 +42,9 @@ class Trainer {
 
  private:
   void open();
+  RunPlace find_place();
+  void choose_batch();
   void plan_memory();
-  MemoryPlan predict_memory(const FlatLayout& layout, const ShardsOptions& shards, bool truncated);
   void load();
   void load_weights_of_start();
   void make_proj_dir();
@@ -74,7 +75,7 @@ class Trainer {
     return ex;
   }
 
-  const RunConfig& config_;
+  RunConfig config_;
   Comm& comm_;
   const Machine machine_;
   Observer& observer_;
@@ -88,6 +89,8 @@ class Trainer {
   std::unique_ptr<Model> model_;
   Horizon horizon_;
   Plan plan_;
+  RunPlace place_;
+  MachineRates rates_;  // of the GPU
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -106,7 +109,7 @@ class Trainer {
   int64_t last_saved_step_ = -1;
   double host_flags_[kFlags] = {};
   PendingSteps pending_;
-  size_t memory_before_ = 0, memory_planned_ = 0;  // of the GPU
+  size_t memory_planned_ = 0;  // of the GPU
   bool memory_compared_ = false;
 };
 
@@ -125,75 +128,54 @@ void Trainer::open() {
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
   if (config_.magic_prime == 0)
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
-  zero_ = config_.zero >= 0 ? config_.zero : comm_.size() > 1 ? 1 : 0;
-  shape_ = {.micro = config_.accumulate,
-            .B = config_.micro_bsz,
-            .T = config_.ctx_len,
-            .segment = config_.chunk_ctx > 0 ? std::min(config_.chunk_ctx, config_.ctx_len) : config_.ctx_len};
+  place_ = find_place();
+  if (gpu_) rates_ = rates_for(gpu_->name());
+  if (config_.micro_auto) choose_batch();
+  shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
 }
 
-// Dry runs of every plan of the run.
-MemoryPlan Trainer::predict_memory(const FlatLayout& layout, const ShardsOptions& shards, bool truncated) {
-  MemoryPlan memory;
-  memory.shards = Shards::predict(layout, comm_.size(), shards);
-  measure(bare(), *model_, {plan_, shape_, truncated, scales_loss()}, memory);
-  if (validation_) measure(bare(), *model_, {validation_->plan(static_cast<int>(model_->units.size())), validation_->shape()}, memory);
-  Arena sums(device());
-  Exec dry = bare();
-  dry.scratch = &sums;
-  Shards::measure(dry, layout, shards);
-  memory.scratch = std::max(memory.scratch, sums.peak());
-  memory.batches = Batcher::n_bytes(shape_) + (validation_ ? validation_->n_bytes() : 0);
-  return memory;
+// Ranks and the least memory that one of their GPUs has.
+RunPlace Trainer::find_place() {
+  RunPlace place{.n_ranks = comm_.size(), .n_nodes = machine_.n_nodes, .node = machine_.node};
+  if (!gpu_) return place;
+  double least[] = {-static_cast<double>(gpu_->total_bytes()), -static_cast<double>(gpu_->free_bytes())};
+  comm_.all_reduce({least, {2}, DType::f64, Device::cpu}, Reduce::max).wait();
+  place.gpu = GpuMemory{static_cast<size_t>(-least[0]), static_cast<size_t>(-least[1])};
+  return place;
 }
 
-// The plan of a step, what it takes, then the memory.
+// --micro_bsz auto: the same on all ranks, because they start from the same numbers.
+void Trainer::choose_batch() {
+  config_.accumulate *= config_.micro_bsz;
+  config_.micro_bsz = 1;
+  const int64_t share = config_.accumulate;
+  int64_t chosen = choose_micro_bsz(bare(), *model_, {config_, place_, rates_});
+  comm_.broadcast({&chosen, {1}, DType::i64, Device::cpu}, 0).wait();
+  config_.micro_bsz = chosen;
+  config_.accumulate = share / chosen;
+  observer_.line(cat("--micro_bsz auto: ", config_.micro_bsz, ", accumulated ", config_.accumulate, config_.accumulate == 1 ? " time" : " times"));
+}
+
+// What the run will be, agreed by all ranks, then the memory that it takes.
 void Trainer::plan_memory() {
-  const auto n_units = static_cast<int>(model_->units.size());
-  const auto n_segments = static_cast<int>(shape_.n_segments());
-  PlanRequest request{.n_units = n_units, .n_micro = static_cast<int>(shape_.micro), .n_segments = n_segments};
-  // ZeRO-3 gathers a unit once for all its segments in layer order; otherwise segment order keeps less.
-  const bool by_layer = config_.plan_order == "layer" || (config_.plan_order == "auto" && (zero_ == 3 || n_segments == 1));
-  request.order = by_layer ? PlanOrder::layer : PlanOrder::segment;
-  request.grad_cp = config_.grad_cp;
-  request.truncated = config_.bptt == "truncated";
-  request.reduce_each_micro = zero_ >= 2;
-  plan_ = plan_step(request);
-
-  std::optional<GpuMemory> on_gpu;
-  if (gpu_) on_gpu = GpuMemory{gpu_->total_bytes(), gpu_->free_bytes()};
-  const bool by_node = config_.zero_group == "node" && machine_.n_nodes > 1;
-  const int64_t max_bucket = (config_.bucket_mib << 20) / static_cast<int64_t>(sizeof(float));
-  const FlatLayout layout = flat_layout(*model_, by_node ? comm_.size() / machine_.n_nodes : comm_.size(), max_bucket);
-  const ShardsOptions shards{.dtype = model_->dtype,
-                             .sharding = Sharding::stage(zero_),
-                             .training = true,
-                             .weight_decay = config_.weight_decay,
-                             .reduce_dtype = config_.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
-                             .offload_state = config_.offload_optimizer && gpu_,
-                             .offload_params = config_.offload_params && gpu_,
-                             .node = by_node ? machine_.node : -1};
-  keep_less_ = config_.keep == "less";
-  MemoryPlan memory = predict_memory(layout, shards, request.truncated);
-  if (config_.keep == "auto" && on_gpu && static_cast<double>(memory.total()) > 0.9 * static_cast<double>(on_gpu->free)) {
-    keep_less_ = true;
-    memory = predict_memory(layout, shards, request.truncated);
-  }
-  observer_.line(memory_table(memory, comm_.size(), zero_, on_gpu));
-
+  const RunPlan run = plan_run(bare(), config_, *model_, place_);
+  plan_ = run.step;
+  zero_ = run.zero;
+  keep_less_ = run.keep_less;
+  observer_.line(memory_table(run.memory, comm_.size(), run.zero, run.gpu));
+  for (const std::string& remark : run.remarks) observer_.line(remark);
   agree(comm_, [&] {
-    if (on_gpu) require_room(memory, *on_gpu);
-    shards_.emplace(bare(), comm_, layout, shards);
+    if (!run.fits()) require_room(run.memory, *run.gpu, advice(suggest(bare(), *model_, {config_, place_, rates_}, 3)));
+    shards_.emplace(bare(), comm_, run.layout, run.shards);
     batcher_.emplace(shape_, device());
     if (validation_) validation_->allocate(device());
-    kept_ = Arena(Buffer(device(), memory.kept));
-    scratch_ = Arena(Buffer(device(), memory.scratch));
+    kept_ = Arena(Buffer(device(), run.memory.kept));
+    scratch_ = Arena(Buffer(device(), run.memory.scratch));
     numbers_.emplace(device());
   });
-  if (on_gpu) memory_before_ = on_gpu->used();
-  memory_planned_ = memory.total();
+  memory_planned_ = run.memory.on_gpu();
   runner_.emplace(*model_, &*shards_);
 }
 
@@ -381,7 +363,7 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (!gpu_ || memory_compared_) return;
   memory_compared_ = true;  // by now everything that a step takes has been taken
   observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
-                     "; predicted: ", mebibytes(memory_before_ + memory_planned_)));
+                     "; predicted: ", mebibytes(memory_planned_)));
 }
 
 void Trainer::end_mini_epoch(const StepReport& report) {

@@ -13,7 +13,7 @@
 #include "comm/backends.h"
 #include "kernels/step_control/op.h"
 #include "train/build.h"
-#include "train/memory_plan.h"
+#include "train/run_plan.h"
 #include "train/runner.h"
 #include "train/step_numbers.h"
 
@@ -99,29 +99,21 @@ class StepBench {
             .scratch = &scratch_,
             .gpu = gpu_ ? &*gpu_ : nullptr,
             .tf32 = config_.precision == "tf32",
+            .keep_less = keep_less_,
             .watch = watch_};
   }
 
   void allocate() {
-    shape_ = {.micro = 1, .B = config_.micro_bsz, .T = config_.ctx_len, .segment = config_.ctx_len};
-    plan_ = plan_step({.n_units = static_cast<int>(model_->units.size()), .grad_cp = config_.grad_cp});
-    const FlatLayout layout = flat_layout(*model_, 1);
-    const ShardsOptions options{.dtype = model_->dtype, .weight_decay = 0.1};
-    memory_.shards = Shards::predict(layout, 1, options);
-    measure(exec(), *model_, {plan_, shape_, false, model_->dtype == DType::f16}, memory_);
-    Arena sums(device());
-    Exec dry = exec();
-    dry.scratch = &sums;
-    Shards::measure(dry, layout, options);
-    memory_.scratch = std::max(memory_.scratch, sums.peak());
-    memory_.batches = Batcher::n_bytes(shape_);
-    if (gpu_) {
-      std::printf("%s\n", memory_table(memory_, 1, 0, gpu_memory_).c_str());
-      require_room(memory_, gpu_memory_);
-    } else {
-      std::printf("%s\n", memory_table(memory_, 1, 0).c_str());
-    }
-    shards_.emplace(exec(), *comm_, layout, options);
+    RunPlace place;
+    if (gpu_) place.gpu = gpu_memory_;
+    RunPlan run = plan_run({.device = device(), .pool = &pool_, .gpu = gpu_ ? &*gpu_ : nullptr}, config_, *model_, place);
+    shape_ = run.shape;
+    plan_ = run.step;
+    memory_ = run.memory;
+    keep_less_ = run.keep_less;
+    std::printf("%s\n", memory_table(memory_, 1, 0, run.gpu).c_str());
+    if (run.gpu) require_room(memory_, *run.gpu);
+    shards_.emplace(exec(), *comm_, std::move(run.layout), run.shards);
     batcher_.emplace(shape_, device());
     kept_ = Arena(Buffer(device(), memory_.kept));
     scratch_ = Arena(Buffer(device(), memory_.scratch));
@@ -178,7 +170,7 @@ class StepBench {
         median * 1e3, seconds.front() * 1e3, seconds.back() * 1e3, tokens, kPeak * 1e-12, 600 * n * tokens / kPeak,
         600 * multiplied(*model_) * tokens / kPeak);
     if (gpu_)
-      std::printf("memory: predicted %s, in use by the driver %s, of which before the run %s\n", mebibytes(memory_.total()).c_str(),
+      std::printf("memory: predicted %s, in use by the driver %s, of which before the run %s\n", mebibytes(memory_.on_gpu()).c_str(),
                   mebibytes(gpu_->total_bytes() - gpu_->free_bytes()).c_str(), mebibytes(gpu_memory_.used()).c_str());
     else
       std::printf("memory: predicted %s\n", mebibytes(memory_.total()).c_str());
@@ -213,6 +205,7 @@ class StepBench {
   BatchShape shape_;
   Plan plan_;
   MemoryPlan memory_;
+  bool keep_less_ = false;
   std::optional<Shards> shards_;
   std::optional<Batcher> batcher_;
   std::optional<StepNumbers> numbers_;
@@ -231,6 +224,8 @@ int main(int n, char** arguments) {
   rk::RunConfig& c = o.run;
   c.n_layer = 12, c.n_embd = 768, c.vocab_size = 65536, c.ctx_len = 4096, c.micro_bsz = 16;
   c.precision = "bf16";
+  c.zero = 0;
+  c.weight_decay = 0.1;
   c.init = "normal";
   CLI::App app("times training steps");
   app.add_option("--n_layer", c.n_layer);
