@@ -19,6 +19,7 @@ std::span<const Subcommand> subcommands() {
       {"train", train_main, "train a model"},
       {"stop", stop_main, "ask a run to save its state and leave"},
       {"plan", plan_main, "memory and time of a run before it is started"},
+      {"bench", bench_main, "measure this machine for rookery plan"},
       {"init", init_main, "write fresh weights"},
       {"generate", generate_main, "continue a text with a model"},
       {"inspect", inspect_main, "show what a file or checkpoint holds"},

@@ -120,7 +120,7 @@ MachineRates machine_of(const PlanOptions& o, const RunConfig& config) {
 RunPlace place_of(const PlanOptions& o, const RunConfig& config, MachineRates& machine, int world) {
   if (o.ranks_per_node > 0) machine.links.ranks_per_node = static_cast<int>(o.ranks_per_node);
   if (o.network_gb_s > 0) machine.links.network = o.network_gb_s * 1e9;
-  if (o.host_gib > 0) machine.host.memory = static_cast<size_t>(o.host_gib * (size_t{1} << 30));
+  machine.host.memory = static_cast<size_t>(o.host_gib * (size_t{1} << 30));  // what a host shows may grow: only what is given is held against a run
   RunPlace place{.n_ranks = world};
   const int in_node = machine.links.ranks_per_node;
   place.n_nodes = config.num_nodes > 0 ? static_cast<int>(config.num_nodes) : (world + in_node - 1) / in_node;
@@ -157,7 +157,7 @@ void print_cost(const Forecast& f, const Model& model, const RunCase& c) {
   line("step", s.seconds);
   std::printf("%.0f tokens/s on each of %d, %.0f in all", f.tokens_per_s / c.place.n_ranks, c.place.n_ranks, f.tokens_per_s);
   if (const double part = mfu(f, model, c); part > 0)
-    std::printf("; MFU %.1f %% (6 FLOP a parameter and token, of %.0f TFLOP/s)", 100 * part, c.machine.compute.peak_flops * 1e-12);
+    std::printf("; MFU %.1f %% (6 FLOP a parameter and token, of %.3g TFLOP/s)", 100 * part, c.machine.compute.peak_flops * 1e-12);
   std::printf("\n");
 }
 

@@ -15,6 +15,7 @@ std::span<const Subcommand> subcommands();
 
 int train_main(int argc, char** argv);
 int plan_main(int argc, char** argv);
+int bench_main(int argc, char** argv);
 int init_main(int argc, char** argv);
 int generate_main(int argc, char** argv);
 int inspect_main(int argc, char** argv);

@@ -79,7 +79,7 @@ class Simulation {
  private:
   struct WeightSlot {
     int unit = -1;
-    bool in_use = false;
+    bool in_use = false, waits = false;  // waits: the host still computes the weights
     double arrives = 0;
   };
   struct Arrival {
@@ -150,10 +150,10 @@ class Simulation {
     const auto u = static_cast<size_t>(unit);
     if (sharding_.params) {
       WeightSlot* slot = slot_of(unit);
-      if (!slot) {
-        slot = &free_slot({});
+      if (!slot) *(slot = &free_slot({})) = {unit, false, true};
+      if (slot->waits) {
         wait_for_host(unit);
-        *slot = {unit, false, gather(unit)};
+        *slot = {unit, false, false, gather(unit)};
       }
       slot->in_use = true;
       return wait(slot->arrives, cost_.exposed_weights);
@@ -170,10 +170,13 @@ class Simulation {
     for (size_t b = begin_of(unit); b < end_of(unit); ++b) wait(uploaded_[b], cost_.exposed_offload);
   }
   void prefetch(const std::vector<int>& upcoming) {
+    bool goes_on = true;
     for (int unit : upcoming) {
-      if (slot_of(unit)) continue;
-      if (pending_up_[static_cast<size_t>(unit)] && uploaded_[end_of(unit) - 1] > now_) return;
-      free_slot(upcoming) = {unit, false, gather(unit)};
+      WeightSlot* slot = slot_of(unit);
+      if (!slot) *(slot = &free_slot(upcoming)) = {unit, false, true};
+      if (!slot->waits) continue;
+      goes_on = goes_on && !(pending_up_[static_cast<size_t>(unit)] && uploaded_[end_of(unit) - 1] > now_);
+      if (goes_on) *slot = {unit, false, false, gather(unit)};
     }
   }
   // The next units after visit i, each once, as the Runner asks for them.
@@ -264,7 +267,7 @@ class Simulation {
       }
       send_weights(unit);
       const auto ahead = weight_slots_.empty() ? 0 : static_cast<int>(weight_slots_.size()) - 1;
-      if (unit < ahead) weight_slots_[static_cast<size_t>(unit)] = {unit, false, gather(unit)};
+      if (unit < ahead) weight_slots_[static_cast<size_t>(unit)] = {unit, false, false, gather(unit)};
     }
   }
 
@@ -321,6 +324,23 @@ class Simulation {
 };
 
 }  // namespace
+
+constexpr double StepCost::*kFields[] = {&StepCost::seconds,         &StepCost::products,          &StepCost::wkv,
+                                         &StepCost::element_wise,    &StepCost::optimizer,         &StepCost::slowdown,
+                                         &StepCost::exposed_weights, &StepCost::exposed_gradients, &StepCost::exposed_offload,
+                                         &StepCost::communication};
+
+StepCost operator+(const StepCost& a, const StepCost& b) {
+  StepCost sum;
+  for (const auto field : kFields) sum.*field = a.*field + b.*field;
+  return sum;
+}
+
+StepCost operator*(double factor, const StepCost& cost) {
+  StepCost product;
+  for (const auto field : kFields) product.*field = factor * cost.*field;
+  return product;
+}
 
 StepCost predict_step(const StepRecord& record, const RunPlan& run, const RunPlace& place, const MachineRates& machine) {
   return Simulation(record, run, place, machine).run();

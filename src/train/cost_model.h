@@ -15,6 +15,10 @@ struct StepCost {
   double communication = 0;                                       // seconds of all collectives, hidden ones included
 };
 
+StepCost operator+(const StepCost& a, const StepCost& b);
+StepCost operator*(double factor, const StepCost& cost);
+inline StepCost operator-(const StepCost& a, const StepCost& b) { return a + -1 * b; }
+
 // place: ranks and nodes of the run. machine: its links tell how many ranks a node has only where place has one node.
 StepCost predict_step(const StepRecord& record, const RunPlan& run, const RunPlace& place, const MachineRates& machine);
 

@@ -8,6 +8,8 @@
 namespace rk {
 namespace {
 
+constexpr int64_t kMicroBatches = 4;  // that are simulated
+
 double tokens_of_step(const RunConfig& c, int n_ranks) {
   return static_cast<double>(n_ranks) * static_cast<double>(c.micro_bsz * c.accumulate) * static_cast<double>(c.ctx_len);
 }
@@ -20,8 +22,12 @@ bool host_has_room(const RunPlan& run, const RunPlace& place, const MachineRates
 
 std::vector<int64_t> divisors(int64_t n) {
   std::vector<int64_t> all;
-  for (int64_t d = 1; d <= n; ++d)
-    if (n % d == 0) all.push_back(d);
+  for (int64_t d = 1; d * d <= n; ++d) {
+    if (n % d != 0) continue;
+    all.push_back(d);
+    if (d != n / d) all.push_back(n / d);
+  }
+  std::sort(all.begin(), all.end());
   return all;
 }
 
@@ -119,7 +125,8 @@ void with_more_ranks(const Exec& bare, Model& model, const RunCase& asked, std::
     }
     const Forecast f = forecast(bare, model, {c, place, asked.machine});
     if (!f.fits) continue;
-    std::string flags = cat("--ranks ", place.n_ranks);
+    std::string flags = cat("--devices ", place.n_ranks / place.n_nodes);
+    if (place.n_nodes > 1) flags += cat(" --num_nodes ", place.n_nodes);
     if (c.zero != asked.config.zero) flags += cat(" --zero ", c.zero);
     if (c.micro_bsz != asked.config.micro_bsz) flags += cat(" --micro_bsz ", c.micro_bsz);
     if (c.accumulate != asked.config.accumulate) flags += cat(" --accumulate_grad_batches ", c.accumulate);
@@ -131,12 +138,27 @@ void with_more_ranks(const Exec& bare, Model& model, const RunCase& asked, std::
 }  // namespace
 
 Forecast forecast(const Exec& bare, Model& model, const RunCase& asked) {
-  Forecast f;
-  f.run = plan_run(bare, asked.config, model, asked.place);
-  f.fits = f.run.fits() && host_has_room(f.run, asked.place, asked.machine);
   MachineRates machine = asked.machine;
   machine.compute = at_precision(machine.compute, asked.config.precision);
-  f.cost = predict_step(record_step(bare, model, f.run), f.run, asked.place, machine);
+  const auto with = [&](int64_t n_micro) {
+    RunConfig c = asked.config;
+    c.accumulate = n_micro;
+    Forecast f;
+    f.run = plan_run(bare, c, model, asked.place);
+    f.cost = predict_step(record_step(bare, model, f.run), f.run, asked.place, machine);
+    return f;
+  };
+  // All micro-batches but the first and the last are alike.
+  const int64_t n_micro = asked.config.accumulate;
+  Forecast f = with(std::min(n_micro, kMicroBatches));
+  if (n_micro > kMicroBatches) {
+    f.cost = f.cost + static_cast<double>(n_micro - kMicroBatches) * (f.cost - with(kMicroBatches - 1).cost);
+    const size_t more = Batcher::n_bytes(f.run.shape) / static_cast<size_t>(kMicroBatches) * static_cast<size_t>(n_micro - kMicroBatches);
+    f.run.shape.micro = n_micro;
+    f.run.memory.batches += more;
+    if (f.run.memory.staging > 0) f.run.memory.staging += 2 * more;
+  }
+  f.fits = f.run.fits() && host_has_room(f.run, asked.place, asked.machine);
   f.tokens_per_s = tokens_of_step(asked.config, asked.place.n_ranks) / f.cost.seconds;
   return f;
 }

@@ -15,7 +15,7 @@ struct RunCase {
 };
 
 struct Forecast {
-  RunPlan run;
+  RunPlan run;  // its plan has at most a few of the micro-batches
   StepCost cost;
   double tokens_per_s = 0;  // of all ranks
   bool fits = false;        // the GPU and, where its size is known, the host

@@ -12,7 +12,7 @@
 #include "train/initial_weights.h"
 #include "train/pending_steps.h"
 #include "train/run_log.h"
-#include "train/run_advice.h"
+#include "train/run_settle.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
 #include "train/validation.h"
@@ -42,8 +42,6 @@ class Trainer {
 
  private:
   void open();
-  RunPlace find_place();
-  void choose_batch();
   void plan_memory();
   void load();
   void load_weights_of_start();
@@ -89,8 +87,7 @@ class Trainer {
   std::unique_ptr<Model> model_;
   Horizon horizon_;
   Plan plan_;
-  RunPlace place_;
-  MachineRates rates_;  // of the GPU
+  RunSite site_;
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -128,46 +125,24 @@ void Trainer::open() {
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
   if (config_.magic_prime == 0)
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
-  place_ = find_place();
-  if (gpu_) rates_ = rates_for(gpu_->name());
-  if (config_.micro_auto) choose_batch();
+  site_ = find_site(comm_, machine_);
+  if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
   shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
 }
 
-// Ranks and the least memory that one of their GPUs has.
-RunPlace Trainer::find_place() {
-  RunPlace place{.n_ranks = comm_.size(), .n_nodes = machine_.n_nodes, .node = machine_.node};
-  if (!gpu_) return place;
-  double least[] = {-static_cast<double>(gpu_->total_bytes()), -static_cast<double>(gpu_->free_bytes())};
-  comm_.all_reduce({least, {2}, DType::f64, Device::cpu}, Reduce::max).wait();
-  place.gpu = GpuMemory{static_cast<size_t>(-least[0]), static_cast<size_t>(-least[1])};
-  return place;
-}
-
-// --micro_bsz auto: the same on all ranks, because they start from the same numbers.
-void Trainer::choose_batch() {
-  config_.accumulate *= config_.micro_bsz;
-  config_.micro_bsz = 1;
-  const int64_t share = config_.accumulate;
-  int64_t chosen = choose_micro_bsz(bare(), *model_, {config_, place_, rates_});
-  comm_.broadcast({&chosen, {1}, DType::i64, Device::cpu}, 0).wait();
-  config_.micro_bsz = chosen;
-  config_.accumulate = share / chosen;
-  observer_.line(cat("--micro_bsz auto: ", config_.micro_bsz, ", accumulated ", config_.accumulate, config_.accumulate == 1 ? " time" : " times"));
-}
-
 // What the run will be, agreed by all ranks, then the memory that it takes.
 void Trainer::plan_memory() {
-  const RunPlan run = plan_run(bare(), config_, *model_, place_);
+  const RunPlan run = plan_run(bare(), config_, *model_, site_.place);
   plan_ = run.step;
   zero_ = run.zero;
   keep_less_ = run.keep_less;
   observer_.line(memory_table(run.memory, comm_.size(), run.zero, run.gpu));
   for (const std::string& remark : run.remarks) observer_.line(remark);
+  std::string warning;
   agree(comm_, [&] {
-    if (!run.fits()) require_room(run.memory, *run.gpu, advice(suggest(bare(), *model_, {config_, place_, rates_}, 3)));
+    warning = require_fit(bare(), *model_, config_, run, site_);
     shards_.emplace(bare(), comm_, run.layout, run.shards);
     batcher_.emplace(shape_, device());
     if (validation_) validation_->allocate(device());
@@ -175,6 +150,7 @@ void Trainer::plan_memory() {
     scratch_ = Arena(Buffer(device(), run.memory.scratch));
     numbers_.emplace(device());
   });
+  if (!warning.empty()) observer_.line(warning);
   memory_planned_ = run.memory.on_gpu();
   runner_.emplace(*model_, &*shards_);
 }

@@ -1,47 +1,15 @@
 // Where a step's time goes: an OpWatch that times every operator call and prints a table.
 #pragma once
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <deque>
 #include <map>
 #include <string>
 #include <tuple>
 #include <vector>
 
-#include "device/exec.h"
+#include "device/moments.h"
 
 namespace rk::bench {
-
-// Moments on a GPU's stream, or of the clock.
-class Moments {
- public:
-  explicit Moments(const Gpu* gpu) : gpu_(gpu) {}
-  size_t now() {
-    if (!gpu_) {
-      times_.push_back(std::chrono::steady_clock::now());
-      return times_.size() - 1;
-    }
-    if (used_ == events_.size()) events_.emplace_back();
-    events_[used_].record(*gpu_);
-    return used_++;
-  }
-  // The GPU has passed both.
-  double ms(size_t from, size_t to) const {
-    if (gpu_) return events_[to].ms_since(events_[from]);
-    return std::chrono::duration<double, std::milli>(times_[to] - times_[from]).count();
-  }
-  void clear() {
-    used_ = 0;
-    times_.clear();
-  }
-
- private:
-  const Gpu* gpu_;
-  std::deque<GpuEvent> events_;
-  size_t used_ = 0;
-  std::vector<std::chrono::steady_clock::time_point> times_;
-};
 
 class OpTable : public OpWatch {
  public:

@@ -340,6 +340,30 @@ TEST(Dialect, SetsTheDefaultsOfItsTrainer) {
   EXPECT_EQ(parse_config({"--config", file.path()}).dialect, "rwkv5");
 }
 
+TEST(Batch, AutomaticMicroBatchKeepsTheGlobalOne) {
+  const auto planned = [](const std::string& line, int world) {
+    RunConfig c = parsed(line);
+    validate(c, world, {.plan = true});
+    return c;
+  };
+  const RunConfig given = planned("--micro_bsz auto --global_bsz 64", 4);
+  EXPECT_TRUE(given.micro_auto);
+  EXPECT_EQ(given.micro_bsz * given.accumulate, 16);
+  EXPECT_NE(given.text.find("micro_bsz = auto"), std::string::npos) << given.text;
+  EXPECT_EQ(planned("--micro_bsz auto --accumulate_grad_batches 4", 2).global_bsz, planned("--accumulate_grad_batches 4", 2).global_bsz);
+  EXPECT_FALSE(parsed("--micro_bsz auto --micro_bsz 3").micro_auto);
+  expect_contains(refusal("--data_file x --accelerator cpu --micro_bsz auto"), {"--micro_bsz auto", "give a number"});
+  expect_contains(refusal("--micro_bsz some"), {"--micro_bsz some", "or auto"});
+}
+
+TEST(Plan, NeedsNeitherDataNorAGpu) {
+  RunConfig c = parsed("--n_layer 2");
+  validate(c, 4, {.plan = true});
+  EXPECT_EQ(c.accelerator, "cuda");
+  EXPECT_EQ(c.precision, "bf16");
+  EXPECT_EQ(c.zero, 1);
+}
+
 TEST(Dialect, ReferenceLineRunsAsItIs) {
   RunConfig c = parsed(rwkv7_line);
   validate(c, 1);

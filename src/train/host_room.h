@@ -1,0 +1,12 @@
+// Whether a host has the memory that a run wants to pin there.
+#pragma once
+#include <cstddef>
+#include <string>
+
+namespace rk {
+
+// needed: bytes of all ranks of this host. fail()s where the control group of this process allows less. A warning where the host shows less
+// than that, with its swap space: a virtual machine may show more later; empty: there is room.
+std::string check_host_room(size_t needed);
+
+}  // namespace rk
