@@ -1,12 +1,8 @@
-#include "kernels/adamw/op.h"
-
+#include "kernels/adamw/op_cpu.h"
 #include "kernels/common/dispatch.h"
 #include "kernels/step_control/op.h"
 
 namespace rk {
-namespace cpu {
-void run(const Exec& ex, const AdamW& a);
-}
 namespace cuda {
 void run(const Exec& ex, const AdamW& a);
 }

@@ -1,11 +1,15 @@
-#include <cmath>
+// Bound by memory: 28 bytes a parameter and those of the rounded weight, which is formed while p is in the first cache.
+#include "kernels/adamw/op_cpu.h"
 
-#include "kernels/adamw/op.h"
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/stream_cpu.h"
 #include "kernels/step_control/op.h"
 
 namespace rk::cpu {
 namespace {
+
+constexpr int64_t kChunk = 32;  // elements between two looks ahead
+constexpr int64_t kRun = 1024;  // elements before their weights are rounded
 
 // The constants of one group of a step in the type of the parameters.
 template <class A>
@@ -24,49 +28,84 @@ struct Step {
         scale(static_cast<A>(a.decision.as<double>()[kGradScale])) {}
 };
 
-// Elements [first, last), of one group.
-template <class A, class W>
-void update(const Exec& ex, const AdamW& a, const Step<A>& s, int64_t first, int64_t last) {
-  A *p = a.p.as<A>() + first, *m = a.m.as<A>() + first, *v = a.v.as<A>() + first;
-  const A* g = a.g.as<A>() + first;
-  W* w = a.w ? a.w.as<W>() + first : nullptr;
-  for_flat(ex, last - first, [&](int64_t begin, int64_t end) {
+ROOKERY_INLINE float root(float x) { return __builtin_sqrtf(x); }
+ROOKERY_INLINE double root(double x) { return __builtin_sqrt(x); }
+
+template <class A>
+struct State {
+  A *p, *m, *v;
+  const A* g;
+};
+
+template <class A>
+ROOKERY_INLINE void update(const Step<A> s, const State<A> x, int64_t begin, int64_t end) {
 #pragma omp simd
-    for (int64_t i = begin; i < end; ++i) {
-      const A grad = g[i] * s.scale;
-      m[i] = s.beta1 * m[i] + s.rest1 * grad;
-      v[i] = s.beta2 * v[i] + s.rest2 * (grad * grad);
-      const A u = (m[i] * s.unbias1) / (std::sqrt(v[i] * s.unbias2) + s.eps);
-      p[i] -= s.lr * (u + s.decay * p[i]);
-    }
-    if (w && static_cast<void*>(w) != static_cast<void*>(p)) {
-      for (int64_t i = begin; i < end; ++i) put(w, i, static_cast<acc_t<W>>(p[i]));
-    }
-  });
+  for (int64_t i = begin; i < end; ++i) {
+    const A grad = x.g[i] * s.scale;
+    const A m = fused(s.beta1, x.m[i], s.rest1 * grad);
+    const A v = fused(s.beta2, x.v[i], s.rest2 * (grad * grad));
+    const A u = (m * s.unbias1) / (root(v * s.unbias2) + s.eps);
+    x.m[i] = m;
+    x.v[i] = v;
+    x.p[i] = fused(-s.lr, fused(s.decay, x.p[i], u), x.p[i]);
+  }
 }
 
+// n elements of one group; w may be null if it is not streamed.
 template <class A, class W>
-void update(const Exec& ex, const AdamW& a) {
-  const auto ends = a.ends.span<int64_t>();
-  require(ends.back() == a.p.numel(), "the last group ends with the parameters");
-  int64_t first = 0, group = 0;
-  for (int64_t end : ends) {
-    update<A, W>(ex, a, Step<A>(a, group++), first, end);
-    first = end;
+struct Update {
+  ROOKERY_INLINE static void run(Step<A> s, State<A> x, W* w, int64_t n, bool streamed) {
+    for (int64_t begin = 0; begin < n; begin += kRun) {
+      const int64_t end = std::min(n, begin + kRun);
+      int64_t i = begin;
+      for (; i + kChunk <= end; i += kChunk) {
+        for (const A* what : {static_cast<const A*>(x.p), static_cast<const A*>(x.m), static_cast<const A*>(x.v), x.g})
+          fetch_ahead<4>(what + i, kChunk);
+        update(s, x, i, i + kChunk);
+      }
+      update(s, x, i, end);
+      if (streamed) {
+        convert_streamed(x.p + begin, w + begin, end - begin);
+      } else if (w) {
+        convert(x.p + begin, w + begin, end - begin);
+      }
+    }
   }
+};
+
+// Elements [begin, end) of all groups.
+template <class A, class W>
+void update(const AdamW& a, int64_t begin, int64_t end, Isa isa) {
+  W* w = a.w && a.w.data != a.p.data ? a.w.as<W>() : nullptr;
+  const bool streamed = w && static_cast<int64_t>(a.w.n_bytes()) >= kStreamed;
+  const auto ends = a.ends.span<int64_t>();
+  auto group = std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin();
+  for (int64_t i = begin; i < end; ++group) {
+    const int64_t n = std::min(end, ends[static_cast<size_t>(group)]) - i;
+    const State<A> x{a.p.as<A>() + i, a.m.as<A>() + i, a.v.as<A>() + i, a.g.as<A>() + i};
+    run_with<Update<A, W>>(isa, Step<A>(a, group), x, w ? w + i : nullptr, n, streamed);
+    i += n;
+  }
+  if (streamed) finish_stream();
+}
+
+template <class A>
+void update(const Exec& ex, const AdamW& a, Isa isa) {
+  with_stored_dtype(a.w ? a.w.dtype : a.p.dtype, [&]<class W>() {
+    for_flat_ranges(ex, a.p.numel(), [&](int64_t begin, int64_t end) { update<A, W>(a, begin, end, isa); });
+  });
 }
 
 }  // namespace
 
-void run(const Exec& ex, const AdamW& a) {
+void run(const Exec& ex, const AdamW& a, Isa isa) {
   if (a.decision.as<double>()[kApply] == 0) return;
-  with_dtype(a.w ? a.w.dtype : a.p.dtype, [&]<class W>() {
-    if (a.p.dtype == DType::f64) {
-      update<double, W>(ex, a);
-    } else {
-      update<float, W>(ex, a);
-    }
-  });
+  require(a.ends.span<int64_t>().back() == a.p.numel(), "the last group ends with the parameters");
+  if (a.p.dtype == DType::f64) {
+    update<double>(ex, a, isa);
+  } else {
+    update<float>(ex, a, isa);
+  }
 }
 
 }  // namespace rk::cpu

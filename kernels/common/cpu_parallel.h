@@ -32,12 +32,20 @@ void for_each_claimed(const Exec& ex, int64_t n, const Body& body) {
 
 inline constexpr int64_t kSmallWork = 16384;  // elements below which a second thread does not pay
 
-// body(begin, end) over [0, n) in blocks of 4096 elements.
+inline constexpr int64_t kFlatBlock = 4096;  // elements
+
+// body(begin, end) over [0, n), one range of whole blocks a thread.
+template <class Body>
+void for_flat_ranges(const Exec& ex, int64_t n, const Body& body) {
+  parallel_for(ex, (n + kFlatBlock - 1) / kFlatBlock, kSmallWork / kFlatBlock,
+               [&](int64_t first, int64_t last) { body(first * kFlatBlock, std::min(n, last * kFlatBlock)); });
+}
+
+// body(begin, end) over [0, n) block by block.
 template <class Body>
 void for_flat(const Exec& ex, int64_t n, const Body& body) {
-  constexpr int64_t block = 4096;
-  parallel_for(ex, (n + block - 1) / block, kSmallWork / block, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) body(i * block, std::min(n, (i + 1) * block));
+  for_flat_ranges(ex, n, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i += kFlatBlock) body(i, std::min(last, i + kFlatBlock));
   });
 }
 
@@ -95,6 +103,13 @@ void with_dtype(DType t, const F& f) {
   }
 }
 
+// The same, or f16: for operators that only store and read it.
+template <class F>
+void with_stored_dtype(DType t, const F& f) {
+  if (t == DType::f16) return f.template operator()<f16>();
+  with_dtype(t, f);
+}
+
 // Elements of T as numbers to compute with.
 template <class T>
 acc_t<T> get(const T* p, int64_t i) {
@@ -104,6 +119,8 @@ template <class T>
 void put(T* p, int64_t i, acc_t<T> x) {
   p[i] = static_cast<T>(x);
 }
+inline float get(const f16* p, int64_t i) { return to_float(p[i]); }
+inline void put(f16* p, int64_t i, float x) { p[i] = to_f16(x); }
 // An optional tensor: null when absent.
 template <class T>
 T* maybe(const Tensor& t) {

@@ -1,14 +1,10 @@
-#include "kernels/elementwise/op.h"
-
 #include "kernels/common/dispatch.h"
+#include "kernels/elementwise/op_cpu.h"
 
 namespace rk {
 namespace cpu {
-void run(const Exec& ex, const Cast& a);
 void run(const Exec& ex, const Add& a);
-void run(const Exec& ex, const SumOfSquares& a, const Tensor& block_sums);
 void run(const Exec& ex, const Fill& a);
-int64_t n_square_blocks(int64_t n);
 }  // namespace cpu
 namespace cuda {
 void run(const Exec& ex, const Cast& a);
@@ -51,8 +47,17 @@ void run(const Exec& ex, const SumOfSquares& a) {
 
 void run(const Exec& ex, const AddSquares& a) {
   require(ex.device == Device::cpu, "sums of squares that are added to are formed on the host");
-  if (a.x) run(ex, Add{.x = a.x, .y = a.y});
-  if (a.out) run(ex, SumOfSquares{.x = a.y, .out = a.out});
+  require(a.y.dtype == DType::f32 || a.y.dtype == DType::f64, "sums are held in f32 or f64");
+  require(!a.x || a.x.numel() == a.y.numel(), "both sides of a sum have one number of elements");
+  require(!a.x || a.x.dtype == a.y.dtype || (a.x.dtype == DType::bf16 && a.y.dtype == DType::f32),
+          "what is added is of the sum's type or bf16");
+  require(!a.out || (a.out.numel() == 1 && a.out.dtype == DType::f64), "a sum of squares is one double");
+  const OpScope watched(ex, "add_squares", static_cast<double>(a.x ? a.x.n_bytes() + 2 * a.y.n_bytes() : a.y.n_bytes()));
+  if (!a.out && !ex.dry()) return cpu::run(ex, a, {});
+  ArenaScope scope(*ex.scratch);
+  const Tensor block_sums = ex.scratch->take(DType::f64, {cpu::n_square_blocks(a.y.numel())});
+  if (ex.dry()) return;
+  cpu::run(ex, a, block_sums);
 }
 
 void run(const Exec& ex, const Fill& a) {

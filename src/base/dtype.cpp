@@ -38,33 +38,4 @@ const char* name_of(DType t) {
   broken_promise("a dtype has a name", Where::here());
 }
 
-float to_float(f16 h) {
-  const uint32_t sign = static_cast<uint32_t>(h.bits & 0x8000u) << 16;
-  const uint32_t exponent = (h.bits >> 10) & 0x1fu;
-  const uint32_t mantissa = h.bits & 0x3ffu;
-  if (exponent == 0) {
-    const float tiny = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign ? -tiny : tiny;
-  }
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-}
-
-f16 to_f16(float x) {
-  const uint32_t u = std::bit_cast<uint32_t>(x);
-  const auto sign = static_cast<uint16_t>((u >> 16) & 0x8000u);
-  const uint32_t magnitude = u & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return {static_cast<uint16_t>(sign | 0x7e00u)};
-  if (magnitude >= 0x477ff000u) return {static_cast<uint16_t>(sign | 0x7c00u)};  // rounds to 65536 or more
-  if (magnitude < 0x38800000u) {                                                 // subnormal half: units of 2^-24
-    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;
-    auto units = static_cast<uint32_t>(scaled);
-    const float rest = scaled - static_cast<float>(units);
-    if (rest > 0.5f || (rest == 0.5f && (units & 1u))) ++units;
-    return {static_cast<uint16_t>(sign | units)};
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u;
-  return {static_cast<uint16_t>(sign | (rounded >> 13))};
-}
-
 }  // namespace rk
