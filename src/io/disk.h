@@ -37,7 +37,7 @@ class NewFile {
  private:
   std::string path_, temporary_;
   int fd_ = -1;
-  uint64_t position_ = 0;
+  uint64_t position_ = 0, not_started_ = 0;
 };
 
 }  // namespace rk

@@ -6,7 +6,6 @@
 #include "base/rng.h"
 #include "device/thread_pool.h"
 #include "params/gaussian.h"
-#include "params/orthogonal.h"
 
 namespace rk {
 namespace {
@@ -46,20 +45,23 @@ void fresh_run(const Param& p, uint64_t seed, int64_t first, std::span<float> ou
   }
 }
 
-std::vector<float> fresh_orthogonal(const Param& p, uint64_t seed, ThreadPool* pool) {
+std::span<const float> OrthogonalValues::make(const Param& p, uint64_t seed) {
   const int64_t rows = p.shape[0], cols = p.shape[1], longer = std::max(rows, cols), shorter = std::min(rows, cols);
   require(rows * cols == p.numel(), "an orthogonal parameter is a matrix");
-  std::vector<float> q(static_cast<size_t>(p.numel()));
-  fill_gaussian(seed, stream_of(p.name.c_str()), q, pool);
-  orthonormalise(q, longer, shorter, pool);
+  const std::span<float> q = q_.take(static_cast<size_t>(p.numel()));
+  fill_gaussian(seed, stream_of(p.name.c_str()), q, pool_);
+  orthonormalise(q, longer, shorter, pool_, memory_);
+  const std::span<float> values = rows >= cols ? q : turned_.take(q.size());
   const auto scaled = [&](float x) { return static_cast<float>(p.init.value * x); };
-  if (rows >= cols) {
-    for (float& x : q) x = scaled(x);
-    return q;
-  }
-  std::vector<float> values(q.size());
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) values[static_cast<size_t>(i * cols + j)] = scaled(q[static_cast<size_t>(j * rows + i)]);
+  const auto some_rows = [&](int64_t begin, int64_t end) {
+    if (rows >= cols) {
+      for (int64_t at = begin * cols; at < end * cols; ++at) values[static_cast<size_t>(at)] = scaled(q[static_cast<size_t>(at)]);
+      return;
+    }
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < cols; ++j) values[static_cast<size_t>(i * cols + j)] = scaled(q[static_cast<size_t>(j * rows + i)]);
+  };
+  pool_ ? pool_->parallel_for(rows, 8, some_rows) : some_rows(0, rows);
   return values;
 }
 
@@ -73,7 +75,8 @@ void quick_run(const Param& p, uint64_t seed, int64_t first, std::span<float> ou
 
 std::vector<double> fresh_values(const Param& p, uint64_t seed, ThreadPool* pool) {
   if (p.init.kind != InitKind::orthogonal) return values_of(p, seed, pool, fresh_run);
-  const std::vector<float> q = fresh_orthogonal(p, seed, pool);
+  OrthogonalValues orthogonal(pool);
+  const std::span<const float> q = orthogonal.make(p, seed);
   return {q.begin(), q.end()};
 }
 

@@ -8,6 +8,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "base/error.h"
@@ -16,8 +17,12 @@
 namespace rk {
 namespace {
 
-constexpr int64_t kTile = 128;       // of R
-constexpr int64_t kRowBlock = 1024;  // of A in the triangular solve
+constexpr int64_t kTile = 128;  // of R
+
+// Side of the tiles of A^T A. Larger ones cost BLAS less packing, smaller ones leave work for all threads.
+int64_t gram_tile(int64_t n) { return n >= 3072 ? 256 : 128; }
+// Rows of A that one triangular solve takes: sixteen parts of a matrix, as long as they are worth a call.
+int64_t row_block(int64_t m) { return std::clamp<int64_t>((m / 16 + 63) / 64 * 64, 64, 1024); }
 
 // Every BLAS call here belongs to one thread of our pool.
 class OneBlasThread {
@@ -31,15 +36,14 @@ class OneBlasThread {
   int before_;
 };
 
+// body(0), ..., body(n - 1), each by the next thread that has nothing to do.
 template <class Body>
 void each(ThreadPool* pool, int64_t n, const Body& body) {
-  const auto piece = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(i);
+  std::atomic<int64_t> next = 0;
+  const auto work = [&](int64_t, int64_t) {
+    for (int64_t i = next++; i < n; i = next++) body(i);
   };
-  if (pool)
-    pool->parallel_for(n, 1, piece);
-  else
-    piece(0, n);
+  pool ? pool->parallel_for(std::min<int64_t>(n, pool->size()), 1, work) : work(0, 1);
 }
 
 // c [m,n] (ldc) = beta c + alpha a^T b,  a [k,m] (lda), b [k,n] (ldb)
@@ -119,63 +123,73 @@ bool cholesky(T* g, int64_t n, T floor, ThreadPool* pool) {
   return true;
 }
 
-// The upper half of a^T a + shift I, a [m,n].
+// The upper half of g [n,n] becomes that of a^T a,  a [m,n].
 template <class T>
-std::vector<T> gram(const T* a, int64_t m, int64_t n, T shift, ThreadPool* pool) {
-  std::vector<T> g(static_cast<size_t>(n * n));
-  const int64_t tiles = (n + kTile - 1) / kTile;
+void gram(const T* a, int64_t m, int64_t n, T* g, ThreadPool* pool) {
+  const int64_t tile = gram_tile(n), tiles = (n + tile - 1) / tile;
   each(pool, tiles * (tiles + 1) / 2, [&](int64_t index) {
-    const auto [i, j] = upper_tile(index, 0, tiles);
-    multiply(Product<T>{std::min(kTile, n - i * kTile), std::min(kTile, n - j * kTile), m, a + i * kTile, a + j * kTile,
-                        &g[static_cast<size_t>(i * kTile * n + j * kTile)], n, n, n});
+    const auto [row, col] = upper_tile(index, 0, tiles);
+    const int64_t i = row * tile, j = col * tile;
+    multiply(Product<T>{std::min(tile, n - i), std::min(tile, n - j), m, a + i, a + j, g + i * n + j, n, n, n});
   });
-  for (int64_t i = 0; i < n; ++i) g[static_cast<size_t>(i * n + i)] += shift;
-  return g;
 }
 
-// a [m,n] = a R^-1. False, a unchanged: a pivot of the factorisation is not above `floor`.
+// a [m,n] = a R^-1. False, a unchanged: a pivot of the factorisation is not above its floor. Floor and shift are parts of the trace of a^T
+// a.
 template <class T>
 struct Pass {
   T* a;
   int64_t m, n;
+  T* g;  // [n,n]
   T shift = 0, floor = 0;
 };
 template <class T>
 bool run(const Pass<T>& p, ThreadPool* pool) {
-  std::vector<T> g = gram(p.a, p.m, p.n, p.shift, pool);
-  if (!cholesky(g.data(), p.n, p.floor, pool)) return false;
-  each(pool, (p.m + kRowBlock - 1) / kRowBlock, [&](int64_t block) {
-    const int64_t row = block * kRowBlock;
-    solve(Solve<T>{CblasRight, CblasNoTrans, std::min(kRowBlock, p.m - row), p.n, g.data(), p.a + row * p.n, p.n, p.n});
+  gram(p.a, p.m, p.n, p.g, pool);
+  T trace = 0;
+  for (int64_t i = 0; i < p.n; ++i) trace += p.g[i * p.n + i];
+  if (p.shift > 0)
+    for (int64_t i = 0; i < p.n; ++i) p.g[i * p.n + i] += p.shift * trace;
+  if (!cholesky(p.g, p.n, p.floor * trace, pool)) return false;
+  const int64_t rows = row_block(p.m);
+  each(pool, (p.m + rows - 1) / rows, [&](int64_t block) {
+    const int64_t row = block * rows;
+    solve(Solve<T>{CblasRight, CblasNoTrans, std::min(rows, p.m - row), p.n, p.g, p.a + row * p.n, p.n, p.n});
   });
   return true;
 }
 
 // Close enough to orthonormal columns for a last pass in float.
-void precondition(std::vector<double>& a, int64_t m, int64_t n, ThreadPool* pool) {
-  double squares = 0;
-  for (double x : a) squares += x * x;
-  Pass<double> pass{a.data(), m, n};
-  pass.floor = 1e-12 * squares;
+void precondition(Pass<double> pass, ThreadPool* pool) {
+  pass.floor = 1e-12;
   if (run(pass, pool)) return;
   pass.floor = 0;
-  pass.shift = 1e-13 * squares;
+  pass.shift = 1e-13;
   require(run(pass, pool), "a shifted matrix of products is positive");
   pass.shift = 0;
   require(run(pass, pool), "a matrix to be made orthonormal has full rank");
 }
 
+template <class From, class To>
+void convert(std::span<const From> from, std::span<To> to, ThreadPool* pool) {
+  const auto part = [&](int64_t begin, int64_t end) { std::copy(from.begin() + begin, from.begin() + end, to.begin() + begin); };
+  const auto n = static_cast<int64_t>(from.size());
+  pool ? pool->parallel_for(n, 1 << 14, part) : part(0, n);
+}
+
 }  // namespace
 
-void orthonormalise(std::span<float> a, int64_t rows, int64_t cols, ThreadPool* pool) {
+void orthonormalise(std::span<float> a, int64_t rows, int64_t cols, ThreadPool* pool, OrthogonalMemory& memory) {
   require(rows >= cols && cols >= 1 && static_cast<int64_t>(a.size()) == rows * cols, "orthonormal columns need as many rows");
   const OneBlasThread guard;
+  const auto n_gram = static_cast<size_t>(cols * cols);
   if (rows < 3 * cols) {
-    std::vector<double> wide(a.begin(), a.end());
-    precondition(wide, rows, cols, pool);
-    std::copy(wide.begin(), wide.end(), a.begin());
+    const std::span<double> wide = memory.wide.take(a.size());
+    convert<float, double>(a, wide, pool);
+    precondition({wide.data(), rows, cols, memory.wide_gram.take(n_gram).data()}, pool);
+    convert<double, float>(wide, a, pool);
   }
-  require(run(Pass<float>{a.data(), rows, cols}, pool), "a matrix to be made orthonormal has full rank");
+  require(run(Pass<float>{a.data(), rows, cols, memory.gram.take(n_gram).data()}, pool), "a matrix to be made orthonormal has full rank");
 }
 
 }  // namespace rk

@@ -5,7 +5,7 @@
 
 #include "io/tensor_file.h"
 #include "model/load.h"
-#include "params/init.h"
+#include "train/fresh_values.h"
 #include "train/weight_stream.h"
 
 namespace rk {
@@ -30,30 +30,6 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
   return infos;
 }
 
-// The fresh values of one piece; of an orthogonal matrix the whole is made, and kept for the next piece of the same one.
-class FreshValues {
- public:
-  FreshValues(const Exec& ex, const RunConfig& config) : ex_(ex), seed_(seed_of(config)), quick_(config.init == "normal") {}
-
-  void put(WeightStream& stream, const OwnedPiece& piece) {
-    const Param& p = *piece.param;
-    if (quick_ || p.init.kind != InitKind::orthogonal)
-      return stream.put(piece.values, [&](int64_t at, std::span<float> out) {
-        quick_ ? quick_run(p, seed_, piece.first + at, out) : fresh_run(p, seed_, piece.first + at, out);
-      });
-    if (matrix_of_ != &p) matrix_ = fresh_orthogonal(p, seed_, ex_.pool);
-    matrix_of_ = &p;
-    stream.put(piece.values, DType::f32, matrix_.data() + piece.first);
-  }
-
- private:
-  Exec ex_;
-  uint64_t seed_;
-  bool quick_;
-  const Param* matrix_of_ = nullptr;
-  std::vector<float> matrix_;
-};
-
 }  // namespace
 
 DType model_dtype(const RunConfig& config) {
@@ -74,8 +50,6 @@ int64_t vocabulary_of(const Binidx& data) {
   }
   return largest + 1;
 }
-
-uint64_t seed_of(const RunConfig& config) { return config.random_seed < 0 ? 42 : static_cast<uint64_t>(config.random_seed); }
 
 ModelSpec given_spec(const RunConfig& config) {
   ModelSpec given;
@@ -112,8 +86,8 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {
   WeightStream stream(ex, model.dtype);
-  FreshValues fresh(ex, config);
-  for (const OwnedPiece& piece : shards.owned_pieces()) fresh.put(stream, piece);
+  FreshValues fresh(ex.pool, config);
+  for (const OwnedPiece& piece : shards.owned_pieces()) fresh.put(stream, *piece.param, piece.first, piece.values);
 }
 
 std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& shards, TensorReader& reader, const WeightsFile& file) {
@@ -144,9 +118,9 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
   const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial});
   if (missing.empty()) return;
   WeightStream stream(ex, model.dtype);
-  FreshValues fresh(ex, config);
+  FreshValues fresh(ex.pool, config);
   for (const OwnedPiece& piece : shards.owned_pieces())
-    if (std::find(missing.begin(), missing.end(), piece.param) != missing.end()) fresh.put(stream, piece);
+    if (std::find(missing.begin(), missing.end(), piece.param) != missing.end()) fresh.put(stream, *piece.param, piece.first, piece.values);
 }
 
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
@@ -166,6 +140,19 @@ void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& read
         copy(ex, staged, tensor.slice(at, staged.numel()));
         synchronize(ex);
       }
+    }
+}
+
+void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, CheckpointReader& reader) {
+  WeightStream stream(ex, model.dtype);
+  const DType dtype = acc_dtype(model.dtype);
+  std::vector<std::byte> read;
+  for (const OwnedPiece& piece : shards.owned_pieces())
+    for (int64_t at = 0; at < piece.values.numel(); at += WeightStream::kAtATime) {
+      const Tensor part = piece.values.slice(at, std::min(WeightStream::kAtATime, piece.values.numel() - at));
+      read.resize(static_cast<size_t>(part.numel()) * size_of(dtype));
+      reader.read(piece.param->name, "master", piece.first + at, part.numel(), dtype, read.data());
+      stream.put(part, dtype, read.data());
     }
 }
 

@@ -15,7 +15,6 @@ namespace rk {
 
 DType model_dtype(const RunConfig& config);
 ModelSpec given_spec(const RunConfig& config);  // the sizes that the flags give; 0 where they do not
-uint64_t seed_of(const RunConfig& config);      // of fresh weights
 
 // The model's sizes: of the file that `start` names, or of the flags and the reference's rules; contradictions are refused.
 // data: for the vocabulary size where nothing else says it.
@@ -37,6 +36,8 @@ std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& sha
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config);
 // Exactly the state of a checkpoint, from any rank count and stage.
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader);
+// Its weights alone, rounded to the model's dtype.
+void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, CheckpointReader& reader);
 
 // max_bucket: elements.
 FlatLayout flat_layout(Model& model, int world, int64_t max_bucket = std::numeric_limits<int64_t>::max());

@@ -15,7 +15,6 @@ namespace rk {
 namespace {
 
 constexpr int64_t prompt_segment = 256;  // tokens of a prompt that are computed at a time
-constexpr int64_t piece_size = 1 << 20;  // elements of a checkpoint's tensor that are read at a time
 
 std::string checkpoint_of(const std::string& folder) {
   if (std::filesystem::exists(folder + "/manifest.json")) return folder;
@@ -96,13 +95,8 @@ void Generator::Impl::load_folder(const std::string& folder, DType dtype) {
   }
   model = model_for(infos, folder, dtype);
   shards = std::make_unique<Shards>(loading(), *comm, flat_layout(*model, 1), ShardsOptions{.dtype = dtype, .training = false});
-  std::vector<double> values;
-  for (const Param& p : model->params.all())
-    for (int64_t first = 0; first < p.numel(); first += piece_size) {
-      values.resize(static_cast<size_t>(std::min(piece_size, p.numel() - first)));
-      reader.read(p.name, "master", first, static_cast<int64_t>(values.size()), DType::f64, values.data());
-      shards->set(loading(), p, first, values);
-    }
+  load_weights_from_checkpoint(loading(), *model, *shards, reader);
+  shards->refresh_weights(loading());
 }
 
 // One segment of n tokens; without memory, for the dry run.

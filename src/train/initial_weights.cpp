@@ -4,11 +4,11 @@
 #include <memory>
 
 #include "base/error.h"
-#include "io/convert.h"
+#include "io/background_writer.h"
 #include "io/tensor_file.h"
 #include "model/families.h"
-#include "params/init.h"
 #include "train/build.h"
+#include "train/fresh_values.h"
 #include "train/resized.h"
 
 namespace rk {
@@ -61,48 +61,78 @@ class Donor {
     return found == tensors_.end() ? -1 : static_cast<int>(found - tensors_.begin());
   }
 
-  std::vector<double> read(const Param& p, size_t index) const {
+  // Elements [first, first + to.numel()) of p from tensor `index`.
+  void put(WeightStream& stream, const Param& p, size_t index, int64_t first, const Tensor& to) {
     const TensorInfo& info = tensors_[index];
-    std::vector<double> values(static_cast<size_t>(info.numel()));
-    reader_->read_as(index, 0, info.numel(), values.data());
-    if (info.numel() == p.numel()) return values;
-    const std::vector<int64_t> from = squeezed(info.shape), to = squeezed(info_of(p, info.dtype).shape);
-    if (from.empty() || to.empty() || !std::equal(from.begin() + 1, from.end(), to.begin() + 1, to.end()))
-      fail(cat(path_, ": tensor ", p.name, " ", text_of(info.shape), " cannot become ", text_of(to),
-               ": only the number of rows may differ; give the file's --n_embd and widths, or leave them out"));
-    return resized_rows(values, p.numel() / to[0], to[0]);
+    if (info.numel() != p.numel()) return put_resized(stream, p, info, first, to);
+    if (const std::byte* numbers = reader_->mapped(index))
+      return stream.put(to, info.dtype, numbers + static_cast<size_t>(first) * size_of(info.dtype));
+    read_.resize(static_cast<size_t>(to.numel()) * size_of(info.dtype));
+    reader_->read(index, first, to.numel(), read_.data());
+    stream.put(to, info.dtype, read_.data());
   }
 
  private:
+  void put_resized(WeightStream& stream, const Param& p, const TensorInfo& info, int64_t first, const Tensor& to) {
+    const std::vector<int64_t> had = squeezed(info.shape), wanted = squeezed(info_of(p, info.dtype).shape);
+    if (had.empty() || wanted.empty() || !std::equal(had.begin() + 1, had.end(), wanted.begin() + 1, wanted.end()))
+      fail(cat(path_, ": tensor ", p.name, " ", text_of(info.shape), " cannot become ", text_of(wanted),
+               ": only the number of rows may differ; give the file's --n_embd and widths, or leave them out"));
+    const auto index = static_cast<size_t>(&info - tensors_.data());
+    const int64_t rows = wanted[0], row = p.numel() / rows, first_row = first / row, end = first + to.numel();
+    std::vector<double> made(static_cast<size_t>(((end + row - 1) / row - first_row) * row)), next(static_cast<size_t>(row));
+    double* out = made.data();
+    for (int64_t i = first_row; i * row < end; ++i, out += row) {
+      const SourceRows from = source_rows(i, rows, had[0]);
+      reader_->read_as(index, from.low * row, row, out);
+      if (from.weight == 0) continue;
+      reader_->read_as(index, (from.low + 1) * row, row, next.data());
+      for (int64_t c = 0; c < row; ++c) out[c] = out[c] * (1 - from.weight) + next[static_cast<size_t>(c)] * from.weight;
+    }
+    stream.put(to, DType::f64, made.data() + (first - first_row * row));
+  }
+
   std::string path_;
   std::unique_ptr<TensorReader> reader_;
   std::vector<TensorInfo> tensors_;
+  std::vector<std::byte> read_;  // of a file that is not mapped as it is
 };
+
+// The file `path`, written by a thread of its own.
+BackgroundWriter new_file(const std::string& path, const Model& model, DType in_file) {
+  std::vector<TensorInfo> infos;
+  int64_t largest = 0;
+  for (const Param& p : model.params.all()) {
+    infos.push_back(info_of(p, in_file));
+    largest = std::max(largest, p.numel());
+  }
+  return {create_tensor_file(path, std::move(infos), {}), Device::cpu, static_cast<size_t>(largest) * size_of(in_file)};
+}
 
 }  // namespace
 
 std::string write_initial_weights(const RunConfig& config, const Binidx* data, DType in_file, const std::string& path, ThreadPool& pool) {
-  const Donor donor(config.load_model);
+  Donor donor(config.load_model);
   ModelSpec spec = given_spec(config);
   donor.complete(spec);
   if (spec.vocab_size == 0 && data) spec.vocab_size = vocabulary_of(*data);
   const Family& family = family_of(config.arch);
   const std::unique_ptr<Model> model = family.make(family.spec_for_new(spec));
 
-  std::vector<TensorInfo> infos;
-  for (const Param& p : model->params.all()) infos.push_back(info_of(p, in_file));
-  const auto writer = create_tensor_file(path, infos, {});
-  std::vector<std::byte> bytes;
+  BackgroundWriter writer = new_file(path, *model, in_file);
+  WeightStream stream({.pool = &pool}, in_file);
+  FreshValues fresh(&pool, config);
   for (const Param& p : model->params.all()) {
     const int index = donor.find(p);
-    const std::vector<double> values = index >= 0                ? donor.read(p, static_cast<size_t>(index))
-                                       : config.init == "normal" ? quick_values(p, seed_of(config), &pool)
-                                                                 : fresh_values(p, seed_of(config), &pool);
-    bytes.resize(values.size() * size_of(in_file));
-    convert_elements(DType::f64, values.data(), in_file, bytes.data(), static_cast<int64_t>(values.size()));
-    writer->write(bytes.data(), bytes.size());
+    for (int64_t at = 0; at < p.numel();) {
+      const Buffer& buffer = writer.take();
+      const Tensor to = buffer.tensor(in_file, {std::min<int64_t>(p.numel() - at, static_cast<int64_t>(buffer.size() / size_of(in_file)))});
+      index >= 0 ? donor.put(stream, p, static_cast<size_t>(index), at, to) : fresh.put(stream, p, at, to);
+      writer.put(to.n_bytes());
+      at += to.numel();
+    }
   }
-  writer->finish();
+  writer.finish();
   return cat("wrote ", path, ": ", model->params.numel(), " parameters in ", name_of(in_file), ", ", model->n_layer, " layers of ",
              model->n_embd, " channels");
 }

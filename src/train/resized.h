@@ -1,13 +1,17 @@
 // A tensor of one size from a tensor of another: how the reference trainer grows and cuts models.
 #pragma once
 #include <cstdint>
-#include <span>
-#include <vector>
 
 namespace rk {
 
-// Rows of `row` values each: `rows` of them at positions i * n / rows of the n rows of `source`, linear between neighbours; the last row
-// repeats behind the end.
-std::vector<double> resized_rows(std::span<const double> source, int64_t row, int64_t rows);
+// Where a new row comes from: (1 - weight) of row `low` of the source and `weight` of the row behind it.
+struct SourceRows {
+  int64_t low = 0;
+  double weight = 0;
+};
+
+// Row i of `rows` rows that spread over the n rows of a source: at i * n / rows, linear between neighbours; the last one repeats behind the
+// end.
+SourceRows source_rows(int64_t i, int64_t rows, int64_t n);
 
 }  // namespace rk

@@ -1,29 +1,62 @@
 #include "train/weights_export.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "comm/agree.h"
-#include "io/tensor_file.h"
+#include "io/background_writer.h"
 
 namespace rk {
 
-constexpr size_t kStagedBytes = size_t{16} << 20;  // on their way from a GPU at a time
+namespace {
 
-// Writes a tensor, through `staging` where it lies on a GPU.
-static void write_tensor(const Exec& ex, const Tensor& t, const Buffer& staging, TensorWriter& writer) {
-  if (t.device != Device::cuda) return writer.write(t.data, t.n_bytes());
-  const auto step = static_cast<int64_t>(staging.size() / size_of(t.dtype));
-  for (int64_t at = 0; at < t.numel(); at += step) {
-    const Tensor staged = staging.tensor(t.dtype, {std::min(step, t.numel() - at)});
-    copy(ex, t.slice(at, staged.numel()), staged);
-    synchronize(ex);
-    writer.write(staged.data, staged.n_bytes());
+// A new file that tensors go into, those of a GPU while earlier ones are being written.
+class ExportFile {
+ public:
+  ExportFile(const Exec& ex, const Model& model, const std::string& path) : ex_(ex) {
+    std::vector<TensorInfo> infos;
+    int64_t largest = 0;
+    for (const Param& p : model.params.all()) {
+      TensorInfo info;
+      info.name = p.name;
+      info.dtype = model.dtype;
+      for (int i = 0; i < p.shape.rank; ++i) info.shape.push_back(p.shape[i]);
+      infos.push_back(std::move(info));
+      largest = std::max(largest, p.numel());
+    }
+    auto writer = create_tensor_file(path, std::move(infos), {});
+    if (ex.device == Device::cuda) {
+      behind_.emplace(std::move(writer), Device::pinned, static_cast<size_t>(largest) * size_of(model.dtype));
+    } else {
+      writer_ = std::move(writer);
+    }
   }
-}
+
+  void write(const Tensor& t) {
+    if (writer_) return writer_->write(t.data, t.n_bytes());
+    for (int64_t at = 0; at < t.numel();) {
+      const Buffer& buffer = behind_->take();
+      const Tensor staged = buffer.tensor(t.dtype, {std::min(t.numel() - at, static_cast<int64_t>(buffer.size() / size_of(t.dtype)))});
+      copy(ex_, t.slice(at, staged.numel()), staged);
+      synchronize(ex_);
+      behind_->put(staged.n_bytes());
+      at += staged.numel();
+    }
+  }
+
+  void finish() { writer_ ? writer_->finish() : behind_->finish(); }
+
+ private:
+  Exec ex_;
+  std::unique_ptr<TensorWriter> writer_;    // of weights in memory of the host
+  std::optional<BackgroundWriter> behind_;  // of weights on a GPU
+};
+
+}  // namespace
 
 void export_weights(const Exec& ex, Model& model, Shards& shards, const std::string& path) {
   const bool writes = shards.comm().rank() == 0;
-  std::unique_ptr<TensorWriter> writer;
+  std::optional<ExportFile> file;
   std::string error;  // rank 0's; the gathering goes on so that no rank waits for another
   const auto attempt = [&](const auto& action) {
     if (!writes || !error.empty()) return;
@@ -33,26 +66,14 @@ void export_weights(const Exec& ex, Model& model, Shards& shards, const std::str
       error = e.what();
     }
   };
-  Buffer staging;
-  attempt([&] {
-    if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);
-    std::vector<TensorInfo> infos;
-    for (const Param& p : model.params.all()) {
-      TensorInfo info;
-      info.name = p.name;
-      info.dtype = model.dtype;
-      for (int i = 0; i < p.shape.rank; ++i) info.shape.push_back(p.shape[i]);
-      infos.push_back(std::move(info));
-    }
-    writer = create_tensor_file(path, std::move(infos), {});
-  });
+  attempt([&] { file.emplace(ex, model, path); });
   for (const Param& p : model.params.all()) {
     shards.acquire(p.unit);
-    attempt([&] { write_tensor(ex, p.w, staging, *writer); });
+    attempt([&] { file->write(p.w); });
     shards.release(p.unit);
   }
-  attempt([&] { writer->finish(); });
-  writer.reset();
+  attempt([&] { file->finish(); });
+  file.reset();
   agree(shards.comm(), [&] {
     if (!error.empty()) fail(error, ExitCode::failure);
   });

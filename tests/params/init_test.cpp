@@ -81,7 +81,8 @@ TEST(Orthonormalise, SurvivesNearlyDependentColumns) {
       row[n - 1] = row[0] * (1 + 1e-7f * static_cast<float>(i));
     }
     const std::vector<float> before = a;
-    orthonormalise(a, n, n, nullptr);
+    OrthogonalMemory memory;
+    orthonormalise(a, n, n, nullptr, memory);
     EXPECT_LT(distance_from_orthogonal(p, {a.begin(), a.end()}), 5e-6) << n;
     double r00 = 0;  // the first column keeps its direction
     for (int64_t i = 0; i < n; ++i) r00 += static_cast<double>(a[static_cast<size_t>(i * n)] * before[static_cast<size_t>(i * n)]);

@@ -46,12 +46,18 @@ TEST(TokenChoice, DrawsByProbability) {
   expect({.temperature = 0.5, .top_k = 2}, {0, 0.16 / 0.25, 0, 0.09 / 0.25});
 }
 
-TEST(ResizedRows, InterpolatesBetweenRows) {
-  const std::vector<double> source = {0, 10, 2, 30, 4, 50, 6, 70};  // four rows of two
-  EXPECT_EQ(resized_rows(source, 2, 4), source);
-  EXPECT_EQ(resized_rows(source, 2, 2), (std::vector<double>{0, 10, 4, 50}));
-  EXPECT_EQ(resized_rows(source, 2, 8), (std::vector<double>{0, 10, 1, 20, 2, 30, 3, 40, 4, 50, 5, 60, 6, 70, 6, 70}));
-  EXPECT_EQ(resized_rows(std::vector<double>{3}, 1, 3), (std::vector<double>{3, 3, 3}));
+TEST(ResizedRows, LieBetweenRows) {
+  const auto expect = [](int64_t rows, int64_t n, const std::vector<double>& positions) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const SourceRows from = source_rows(i, rows, n);
+      EXPECT_EQ(static_cast<double>(from.low) + from.weight, positions[static_cast<size_t>(i)]) << i << " of " << rows << ", from " << n;
+      EXPECT_TRUE(from.weight == 0 || from.low + 1 < n);
+    }
+  };
+  expect(4, 4, {0, 1, 2, 3});
+  expect(2, 4, {0, 2});
+  expect(8, 4, {0, 0.5, 1, 1.5, 2, 2.5, 3, 3});
+  expect(3, 1, {0, 0, 0});
 }
 
 // A small model with values that are not the fresh ones, whose outputs would be zero.

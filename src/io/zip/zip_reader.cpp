@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "io/utf8.h"
+#include "io/zip/crc.h"
 
 namespace rk::zip {
 namespace {
@@ -213,16 +214,16 @@ void Inflater::read(uint64_t offset, size_t n, void* destination) {
 }
 
 uint32_t crc_of(const std::string& path, const Entry& entry) {
-  if (!entry.deflated) return static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(entry.stored.data()), entry.stored.size()));
+  if (!entry.deflated) return crc32(0, entry.stored.data(), entry.stored.size());
   Inflater inflater(path, entry);
   std::vector<std::byte> block(std::min<uint64_t>(entry.size, 1 << 20));
-  uLong crc = crc32_z(0, nullptr, 0);
+  uint32_t crc = 0;
   for (uint64_t at = 0; at < entry.size; at += block.size()) {
     const size_t n = std::min<uint64_t>(block.size(), entry.size - at);
     inflater.read(at, n, block.data());
-    crc = crc32_z(crc, reinterpret_cast<const Bytef*>(block.data()), n);
+    crc = crc32(crc, block.data(), n);
   }
-  return static_cast<uint32_t>(crc);
+  return crc;
 }
 
 }  // namespace rk::zip

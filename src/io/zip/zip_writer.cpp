@@ -1,8 +1,7 @@
 #include "io/zip/zip_writer.h"
 
-#include <zlib.h>
-
 #include "base/error.h"
+#include "io/zip/crc.h"
 
 namespace rk::zip {
 namespace {
@@ -48,13 +47,12 @@ void Writer::begin(const std::string& name, uint64_t size) {
   header.u32(0x04034b50).u16(wide ? 45 : 20).u16(flags).u16(0).u32(0).u32(0);
   header.u32(wide ? narrow_limit : 0).u32(wide ? narrow_limit : 0).u16(name.size()).u16(extra.str().size());
   put(file_, header.text(name).text(extra.str()));
-  r.crc = static_cast<uint32_t>(crc32_z(0, nullptr, 0));
   records_.push_back(std::move(r));
 }
 
 void Writer::write(const void* data, size_t n_bytes) {
   Record& r = records_.back();
-  r.crc = static_cast<uint32_t>(crc32_z(r.crc, static_cast<const Bytef*>(data), n_bytes));
+  r.crc = crc32(r.crc, data, n_bytes);
   r.written += n_bytes;
   file_.write(data, n_bytes);
 }
