@@ -117,10 +117,28 @@ MachineRates machine_of(const PlanOptions& o, const RunConfig& config) {
   return m;
 }
 
+// A file of one rank or one node knows nothing of the links beyond.
+void complete_links(MachineRates& machine, const PlanOptions& o) {
+  if (o.machine.empty()) return;
+  LinkRates& links = machine.links;
+  const LinkRates known = rates_for(machine.name).links;
+  if (links.inside.empty()) {
+    links.inside = known.inside;
+    links.ranks_per_node = known.ranks_per_node;
+    links.slowdown = known.slowdown;
+    machine.origin += ", but for collectives, which one rank does not show: those of a known GPU";
+  }
+  if (links.network == 0) links.network = known.network;
+  if (links.hop_s == 0) links.hop_s = known.hop_s;
+  if (links.network_hop_s == 0) links.network_hop_s = known.network_hop_s;
+}
+
 RunPlace place_of(const PlanOptions& o, const RunConfig& config, MachineRates& machine, int world) {
+  complete_links(machine, o);
   if (o.ranks_per_node > 0) machine.links.ranks_per_node = static_cast<int>(o.ranks_per_node);
   if (o.network_gb_s > 0) machine.links.network = o.network_gb_s * 1e9;
-  machine.host.memory = static_cast<size_t>(o.host_gib * (size_t{1} << 30));  // what a host shows may grow: only what is given is held against a run
+  machine.host.memory =
+      static_cast<size_t>(o.host_gib * (size_t{1} << 30));  // what a host shows may grow: only what is given is held against a run
   RunPlace place{.n_ranks = world};
   const int in_node = machine.links.ranks_per_node;
   place.n_nodes = config.num_nodes > 0 ? static_cast<int>(config.num_nodes) : (world + in_node - 1) / in_node;
