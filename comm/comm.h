@@ -39,6 +39,10 @@ class Comm {
   virtual std::unique_ptr<Comm> split(int color) = 0;
   // The same ranks once more, for one use (a string literal, named when it hangs): collectives of different communicators are not ordered
   // among each other. On a GPU each has a stream of its own.
+  // Tells of GPU memory that lies alike on all ranks (a whole allocation, of one size), in which all_gather will be asked for, and of a part of
+  // it, the inbox, that reduce_scatter may use: at least size - 1 times its out. GPUs that reach each other's memory then need no
+  // multiprocessors for either. Collective, once.
+  virtual void share(const Tensor& /*memory*/, const Tensor& /*inbox*/) {}
   virtual std::unique_ptr<Comm> twin(const char* /*use*/) { return split(0); }
   // The communicator of the same ranks that carries tensors of the host.
   virtual Comm& host() { return *this; }

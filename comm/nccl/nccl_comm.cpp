@@ -73,6 +73,11 @@ NcclComm::NcclComm(std::unique_ptr<Comm> host, Setting setting, const char* use)
 
 // With an error on its way out collectives may never end; otherwise all of them have an end.
 NcclComm::~NcclComm() {
+  if (peers_) {
+    setting_.watch->remove(peers_.get());
+    if (std::uncaught_exceptions() > exceptions_) peers_->give_up();
+    cudaStreamSynchronize(side_.stream());  // not checked: other ranks' memory is let go of in any case
+  }
   if (!setting_.watch->remove(comm_)) return;
   if (std::uncaught_exceptions() > exceptions_) {
     ncclCommAbort(comm_);
@@ -113,6 +118,7 @@ Ticket NcclComm::reduce_scatter(Tensor in, Tensor out) {
   if (in.numel() == 0) return {};
   const ncclDataType_t type = nccl_type(in.dtype);
   return queue(Collective::reduce_scatter, in.n_bytes(), [&](CUstream_st* stream) {
+    if (peers_ && peers_->reduces(out)) return peers_->reduce_scatter(in, out, stream);
     if (fits(count(in))) {
       check(ncclReduceScatter(in.data, out.data, count(out), type, ncclSum, comm_, stream));
       return;
@@ -133,6 +139,7 @@ Ticket NcclComm::all_gather(Tensor in, Tensor out) {
   if (in.numel() == 0) return {};
   const ncclDataType_t type = nccl_type(in.dtype);
   return queue(Collective::all_gather, out.n_bytes(), [&](CUstream_st* stream) {
+    if (peers_ && peers_->gathers(out)) return peers_->all_gather(in, out, stream);
     if (fits(count(out))) {
       check(ncclAllGather(in.data, out.data, count(in), type, comm_, stream));
       return;
@@ -156,6 +163,13 @@ Ticket NcclComm::broadcast(Tensor x, int root) {
       check(ncclBroadcast(element(x, first), element(x, first), static_cast<size_t>(n), nccl_type(x.dtype), root, comm_, stream));
     });
   });
+}
+
+void NcclComm::share(const Tensor& memory, const Tensor& inbox) {
+  if (!peers_) peers_ = connect_peers(*host_, setting_.gpu);
+  if (!peers_) return;
+  setting_.watch->add(peers_.get());
+  peers_->share(memory, inbox);
 }
 
 std::unique_ptr<Comm> NcclComm::split(int color) { return std::make_unique<NcclComm>(host_->split(color), setting_, "a group of ranks"); }

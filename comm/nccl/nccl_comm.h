@@ -7,6 +7,7 @@
 #include "comm/chunking.h"
 #include "comm/comm.h"
 #include "comm/nccl/nccl_watch.h"
+#include "comm/nccl/peer_copies.h"
 #include "device/gpu.h"
 
 namespace rk {
@@ -37,6 +38,7 @@ class NcclComm final : public Comm {
   Ticket broadcast(Tensor x, int root) override;
   void barrier() override { host_->barrier(); }
   CUstream_st* stream() const override { return side_.stream(); }
+  void share(const Tensor& memory, const Tensor& inbox) override;
   std::unique_ptr<Comm> split(int color) override;
   std::unique_ptr<Comm> twin(const char* use) override;
   Comm& host() override { return host_->host(); }
@@ -64,6 +66,7 @@ class NcclComm final : public Comm {
   std::deque<GpuEvent> done_;             // of collective number i at i % size
   ncclComm_t comm_ = nullptr;
   Progress* progress_ = nullptr;
+  std::unique_ptr<PeerCopies> peers_;  // null: NCCL's kernels do everything
 };
 
 // As make_gpu_comm(host, gpu), with calls of at most max_elements.

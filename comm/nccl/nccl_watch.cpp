@@ -60,8 +60,18 @@ bool NcclWatch::remove(ncclComm_t comm) {
   return false;
 }
 
+void NcclWatch::add(PeerCopies* peers) {
+  const std::lock_guard lock(mutex_);
+  peers_.push_back(peers);
+}
+void NcclWatch::remove(PeerCopies* peers) {
+  const std::lock_guard lock(mutex_);
+  std::erase(peers_, peers);
+}
+
 void NcclWatch::abort_all() {
   const std::lock_guard lock(mutex_);
+  for (PeerCopies* p : peers_) p->give_up();
   for (Entry& e : entries_) {
     if (e.comm) ncclCommAbort(e.comm);  // not checked: an error is being reported already
     e.shown = nullptr;

@@ -6,8 +6,10 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "comm/nccl/check_nccl.h"
+#include "comm/nccl/peer_copies.h"
 #include "comm/nccl/progress.h"
 #include "comm/pending.h"
 
@@ -25,6 +27,8 @@ class NcclWatch final : public Pending {
   Progress& add(ncclComm_t comm, const char* use);
   // The caller destroys it, unless abort_all() has done so: false.
   bool remove(ncclComm_t comm);
+  void add(PeerCopies* peers);
+  void remove(PeerCopies* peers);
   // Ends every communicator.
   void abort_all();
 
@@ -42,6 +46,7 @@ class NcclWatch final : public Pending {
 
   int rank_;
   std::array<Entry, 64> entries_;
+  std::vector<PeerCopies*> peers_;  // guarded by mutex_
   bool stop_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -32,6 +32,7 @@ struct ShardsOptions {
   bool offload_state = false;       // gradients, master weights and moments live in pinned host memory (stage 2 and 3, on a GPU)
   bool offload_params = false;      // and the weights too (stage 3)
   int weight_slots = 2;             // gathered units at a time under stage 3: the one at work and those on their way
+  bool inbox = false;           // room for what GPUs of one host write into each other's memory (Comm::share)
   // The ranks that divide all this among themselves: `node` is this rank's group, the layout is made for as many ranks as it has, and every
   // group holds everything once. Negative: all ranks are one group.
   int node = -1;

@@ -95,6 +95,8 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
     slot.tickets.reserve(held_.size());
     if (options.offload_params) slot.came_up = std::make_unique<GpuEvent>(GpuEvent::Use::order);
   }
+  const Buffer& gathered = s.params ? transient_ : params_;
+  if (options.inbox && s.state && gathered.size() > 0) weights_->share(gathered.tensor(DType::u8, {static_cast<int64_t>(gathered.size())}), {});
   if (!training_) return;
   grad_slots_.resize(s.grads || travels_ ? kGradSlots : 0);
   for (GradSlot& slot : grad_slots_) {
@@ -102,6 +104,8 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
     if (travels_) slot.travel = transient.take(options.reduce_dtype, layout_.largest_unit());
     slot.arrivals.reserve(held_.size());
   }
+  const Tensor inbox = transient.take(inbox_dtype(comm_.size(), options), inbox_elements(layout_, options));
+  if (inbox.numel() > 0) gradients_->share(transient_.tensor(DType::u8, {static_cast<int64_t>(transient_.size())}), inbox);
   arrivals_.reserve(held_.size());
   begun_.assign(static_cast<size_t>(layout_.n_units()), false);
   std::vector<std::vector<UpdateGroup>> groups;

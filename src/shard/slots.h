@@ -17,4 +17,15 @@ inline bool travels_narrow(int n_ranks, const ShardsOptions& options) {
   return options.reduce_dtype == DType::bf16 && acc_dtype(options.dtype) == DType::f32 && n_ranks > 1;
 }
 
+// Elements that arrive from the other ranks of a group in one reduction.
+inline int64_t inbox_elements(const FlatLayout& layout, const ShardsOptions& options) {
+  if (!options.inbox || !options.training || !options.sharding.state || layout.world == 1) return 0;
+  int64_t largest = 0;
+  for (const BucketLayout& b : layout.buckets) largest = std::max(largest, b.shard);
+  return largest * (layout.world - 1);
+}
+inline DType inbox_dtype(int n_ranks, const ShardsOptions& options) {
+  return travels_narrow(n_ranks, options) ? options.reduce_dtype : acc_dtype(options.dtype);
+}
+
 }  // namespace rk

@@ -34,6 +34,7 @@ ShardsOptions shards_options(const RunConfig& config, const Model& model, Device
           .reduce_dtype = config.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
           .offload_state = config.offload_optimizer && on_gpu,
           .offload_params = config.offload_params && on_gpu,
+          .inbox = on_gpu && place.n_ranks > 1 && (place.n_nodes == 1 || by_node(config, place)),
           .node = by_node(config, place) ? place.node : -1};
 }
 
