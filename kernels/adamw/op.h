@@ -5,6 +5,7 @@
 // to groups of neighbours: elements [ends[i-1], ends[i]) have lr_scale[i], weight_decay[i]; ends[last] is n.
 // p, g, m, v [n] in the accumulation dtype (g, m, v, p of one dtype); w [n], in the model's dtype, receives the rounded p (may be p itself
 // or null). With apply = 0 (a step that is not finite) nothing changes. eps is outside the root.
+// f32 gives the same bits on the CPU, whatever its instruction set and the number of threads, and on a GPU.
 // ends [k] i64, lr_scale, weight_decay [k] f64, on the device of p.
 #pragma once
 #include "device/exec.h"

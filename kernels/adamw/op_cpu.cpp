@@ -60,7 +60,7 @@ struct Update {
       int64_t i = begin;
       for (; i + kChunk <= end; i += kChunk) {
         for (const A* what : {static_cast<const A*>(x.p), static_cast<const A*>(x.m), static_cast<const A*>(x.v), x.g})
-          fetch_ahead<4>(what + i, kChunk);
+          fetch_ahead<1024>(what + i, kChunk);
         update(s, x, i, i + kChunk);
       }
       update(s, x, i, end);

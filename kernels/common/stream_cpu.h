@@ -14,13 +14,11 @@ namespace rk::cpu {
 
 inline constexpr int64_t kCacheLine = 64;               // bytes
 inline constexpr int64_t kStreamed = int64_t{4} << 20;  // bytes of a result from which it leaves the caches anyway
-inline constexpr int64_t kAhead = 4096;                 // bytes between what is asked for and what is used, of all arrays together
 
-// Asks for what comes behind n elements at p, in a loop that reads this many arrays. The processor's own fetching ahead stops at every
-// page, if it is on at all.
-template <int arrays, class T>
+// Asks for what stands kAhead bytes behind n elements at p. The processor's own fetching ahead stops at every page, if it is on at all.
+template <int kAhead, class T>
 ROOKERY_INLINE void fetch_ahead(const T* p, int64_t n) {
-  const auto* ahead = reinterpret_cast<const std::byte*>(p) + kAhead / arrays;
+  const auto* ahead = reinterpret_cast<const std::byte*>(p) + kAhead;
   for (int64_t at = 0; at < n * static_cast<int64_t>(sizeof(T)); at += kCacheLine) __builtin_prefetch(ahead + at);
 }
 
@@ -58,7 +56,7 @@ ROOKERY_INLINE void convert_streamed(const X* x, Y* y, int64_t n) {
     const int64_t count = std::min(run, n - begin);
     int64_t i = 0;
     for (; i + chunk <= count; i += chunk) {
-      fetch_ahead<1>(x + begin + i, chunk);
+      fetch_ahead<2048>(x + begin + i, chunk);
       convert(x + begin + i, rounded + i, chunk);
     }
     convert(x + begin + i, rounded + i, count - i);

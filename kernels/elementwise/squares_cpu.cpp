@@ -24,8 +24,8 @@ struct Block {
     Sums sums[kVectors] = {};
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-      fetch_ahead<kAdds ? 2 : 1>(y + i, kLanes);
-      if constexpr (kAdds) fetch_ahead<2>(x + i, kLanes);
+      fetch_ahead<2048>(y + i, kLanes);
+      if constexpr (kAdds) fetch_ahead<2048>(x + i, kLanes);
 #pragma GCC unroll 4
       for (int k = 0; k < kVectors; ++k) {
         auto value = load_wide<Y, kWidth>(y + i + k * kWidth);

@@ -85,6 +85,15 @@ TEST(AdamW, WeightsMayBeAbsentOrTheParameters) {
   EXPECT_EQ(run_case(c.without("w").out("w", {65}, Held::sum, "p"), DType::f32).at("p"), run_case(c, DType::f32).at("p"));
 }
 
+// A run whose optimizer is in host memory is the same run.
+TEST(AdamW, AGpuRoundsAsTheCpu) {
+  if (!has_gpu()) GTEST_SKIP() << "without a GPU there is nothing to compare";
+  for (int64_t n : {1003, 12292}) {
+    for (DType dtype : {DType::f32, DType::bf16, DType::f16})
+      EXPECT_EQ(run_case(adamw_case(n, {}), dtype, Device::cuda), run_case(adamw_case(n, {}), dtype)) << name_of(dtype) << ", n = " << n;
+  }
+}
+
 TEST(AdamW, NonFiniteStepChangesNothing) {
   OpCase c = adamw_case(65, {.apply = false});
   const Values r = run_case(c, DType::f64);
