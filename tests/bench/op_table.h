@@ -2,8 +2,10 @@
 #pragma once
 #include <algorithm>
 #include <cstdio>
+#include <initializer_list>
 #include <map>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -49,6 +51,13 @@ class OpTable : public OpWatch {
     print_rows("operator and size", by_size, n_steps, whole);
     print_rows("operator", by_op, n_steps, whole);
     std::printf("one step %.2f ms, of which between operators %.2f ms\n", whole / n_steps, (whole - inside) / n_steps);
+  }
+  // What some operators take of the whole.
+  double share(std::initializer_list<std::string_view> ops) const {
+    double inside = 0;
+    for (const Call& c : calls_)
+      if (std::find(ops.begin(), ops.end(), c.op) != ops.end()) inside += moments_.ms(c.begin, c.end);
+    return calls_.empty() ? 0 : inside / moments_.ms(begin_, calls_.back().end);
   }
 
  private:

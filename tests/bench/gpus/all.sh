@@ -28,7 +28,7 @@ item() {
       done
       ;;
     e2e) bash "$repository/tests/e2e/gpus.sh" "$bin/rookery" ;;
-    machine) "$bin/rookery" bench machine --devices "$n_gpus" "$OUT/machine.json" ;;
+    machine) ranks "$bin/rookery" bench machine --out "$OUT/machine.json" ;;
     scale | small | offload | large) scale "$1" ;;
     7b) bash "$here/offload_7b.sh" "$bin/rookery" "$data" "$OUT/rows.jsonl" "$work" ;;
     peer) bash "$here/peer.sh" "$bin/rookery" "$peer" "$OUT/rows.jsonl" ;;
