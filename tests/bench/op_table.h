@@ -2,7 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <cstdio>
-#include <deque>
 #include <initializer_list>
 #include <map>
 #include <string>

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """What `rookery plan` says of runs beside what they took. Needs no GPU.
 
-usage: plan_check.py ROOKERY MACHINE.json ROWS.jsonl
-ROWS: as scale.py and speed.py write them (their words, ranks and measurements). MACHINE: what `rookery bench machine` wrote where they ran.
+usage: plan_check.py ROOKERY MACHINE ROWS.jsonl
+ROWS: as scale.py and speed.py write them (their words, ranks and measurements). MACHINE: the file that `rookery bench machine` wrote where
+they ran, or a name that `rookery plan --gpu` knows.
 A line for each row: memory of a GPU (nvidia-smi's highest reading, wanted within 5 %), time of a step (15 %), memory of the host."""
 import json
+import os
 import subprocess
 import sys
 
 
 def plan(rookery, machine, row):
-    command = [rookery, "plan"] + row["words"] + ["--ranks", str(row.get("gpus", 1)), "--machine", machine, "--json"]
+    which = "--machine" if os.path.exists(machine) else "--gpu"
+    command = [rookery, "plan"] + row["words"] + ["--ranks", str(row.get("gpus", 1)), which, machine, "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     try:
         return json.loads(done.stdout)
