@@ -118,8 +118,8 @@ MachineRates machine_of(const PlanOptions& o, const RunConfig& config) {
 }
 
 // A file of one rank or one node knows nothing of the links beyond.
-void complete_links(MachineRates& machine, const PlanOptions& o) {
-  if (o.machine.empty()) return;
+void complete_links(MachineRates& machine, const PlanOptions& o, int world) {
+  if (o.machine.empty() || world == 1) return;
   LinkRates& links = machine.links;
   const LinkRates known = rates_for(machine.name).links;
   if (links.inside.empty()) {
@@ -134,7 +134,7 @@ void complete_links(MachineRates& machine, const PlanOptions& o) {
 }
 
 RunPlace place_of(const PlanOptions& o, const RunConfig& config, MachineRates& machine, int world) {
-  complete_links(machine, o);
+  complete_links(machine, o, world);
   if (o.ranks_per_node > 0) machine.links.ranks_per_node = static_cast<int>(o.ranks_per_node);
   if (o.network_gb_s > 0) machine.links.network = o.network_gb_s * 1e9;
   machine.host.memory =
@@ -186,7 +186,7 @@ void print_json(const Forecast& f, const Model& model, const RunCase& c) {
   j["nodes"] = c.place.n_nodes;
   j["zero"] = f.run.zero;
   j["parameters"] = model.params.numel();
-  j["gpu_bytes"] = f.run.memory.on_gpu();
+  j["device_bytes"] = f.run.memory.on_gpu();
   j["host_bytes"] = f.run.memory.on_host();
   j["keep"] = f.run.keep_less ? "less" : "all";
   j["micro_bsz"] = c.config.micro_bsz;

@@ -8,7 +8,7 @@ cell() {
   local json
   json=$("$rookery" plan --json --gpu h100-80 --vocab_size 65536 --n_embd 4096 --ctx_len 4096 --grad_cp 1 "$@") || true
   jq -r 'if .fits then "\(.tokens_per_s / .ranks / 100 | round / 10) k (\(.mfu * 100 | round) %)"
-         else "\(.gpu_bytes / 1073741824 | round) GiB" end' <<<"$json"
+         else "\(.device_bytes / 1073741824 | round) GiB" end' <<<"$json"
 }
 
 # table LAYERS NETWORK_GB_S BATCH...: a row for every number of GPUs, a column for every way to divide. BATCH "weak": 4 samples a GPU.
