@@ -2,7 +2,6 @@
 // one runs is decided where the program runs, whatever processor it was compiled for.
 #pragma once
 #include <cstdint>
-#include <utility>
 
 namespace rk::cpu {
 
@@ -11,8 +10,13 @@ inline constexpr Isa kIsas[] = {Isa::portable, Isa::avx2, Isa::avx512};
 constexpr const char* name_of(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "portable"; }
 
 #if defined(__x86_64__)
-#define ROOKERY_AVX2 [[gnu::target("avx2,fma,prefer-vector-width=256")]]
-#define ROOKERY_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")]]
+#ifdef __clang__
+#define ROOKERY_PREFER_WIDTH(bits)  // clang has no such word and takes what the set offers
+#else
+#define ROOKERY_PREFER_WIDTH(bits) ",prefer-vector-width=" #bits
+#endif
+#define ROOKERY_AVX2 [[gnu::target("avx2,fma" ROOKERY_PREFER_WIDTH(256))]]
+#define ROOKERY_AVX512 [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl,fma" ROOKERY_PREFER_WIDTH(512))]]
 inline bool has(Isa isa) {
   if (isa == Isa::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == Isa::avx512)

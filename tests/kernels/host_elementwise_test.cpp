@@ -28,7 +28,7 @@ OpCase apart(int64_t n, Held x = Held::sum) {
 }
 
 TEST(AddSquares, IsAnAdditionAndASumOfSquares) {
-  for (int64_t n : {1, 15, 16, 4097, 50'001}) {
+  for (int64_t n : {1, 15, 16, 4097, 9001}) {
     for (Held x : {Held::sum, Held::model}) {
       for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
         EXPECT_EQ(run_case(add_squares_case(n, x), dtype), run_case(apart(n, x), dtype)) << n << " " << name_of(dtype);
@@ -36,9 +36,9 @@ TEST(AddSquares, IsAnAdditionAndASumOfSquares) {
           EXPECT_EQ(run_case(add_squares_case(n, x).without(absent), dtype), run_case(apart(n, x).without(absent), dtype))
               << n << " " << name_of(dtype) << " without " << absent;
       }
-      expect_same_bits_for_threads(add_squares_case(n, x));
     }
   }
+  expect_same_bits_for_threads(add_squares_case(50'001));
 }
 
 TEST(AddSquares, RefusesWhatItDoesNotAdd) {
