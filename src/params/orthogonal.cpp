@@ -36,6 +36,8 @@ class OneBlasThread {
   int before_;
 };
 
+constexpr int64_t kMostThreads = 64;  // OpenBLAS as distributions build it has memory for so many callers at a time
+
 // body(0), ..., body(n - 1), each by the next thread that has nothing to do.
 template <class Body>
 void each(ThreadPool* pool, int64_t n, const Body& body) {
@@ -43,7 +45,7 @@ void each(ThreadPool* pool, int64_t n, const Body& body) {
   const auto work = [&](int64_t, int64_t) {
     for (int64_t i = next++; i < n; i = next++) body(i);
   };
-  pool ? pool->parallel_for(std::min<int64_t>(n, pool->size()), 1, work) : work(0, 1);
+  pool ? pool->parallel_for(std::min({n, int64_t{pool->size()}, kMostThreads}), 1, work) : work(0, 1);
 }
 
 // c [m,n] (ldc) = beta c + alpha a^T b,  a [k,m] (lda), b [k,n] (ldb)
