@@ -88,6 +88,14 @@ def family(pid):
     return found
 
 
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def host_kib(pid):
     """Memory of a process that is no file's."""
     try:
@@ -105,21 +113,25 @@ def used_kib():
 
 class Gpus:
     """Highest readings of nvidia-smi by GPU while the block lasts."""
+    QUERY = ["nvidia-smi", "--query-gpu=index,memory.used", "--format=csv,noheader,nounits"]
 
     def __enter__(self):
         self.peak = {}
         try:
-            self.smi = subprocess.Popen(["nvidia-smi", "--query-gpu=index,memory.used", "--format=csv,noheader,nounits", "-lms", "200"],
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.smi = subprocess.Popen(self.QUERY + ["-lms", "200"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         except OSError:
             self.smi = None
             return self
-        self.reader = threading.Thread(target=self.read)
+        self.reader = threading.Thread(target=self.read, args=(self.smi.stdout,))
         self.reader.start()
         return self
 
-    def read(self):
-        for line in self.smi.stdout:
+    def now(self):
+        if self.smi:
+            self.read(subprocess.run(self.QUERY, capture_output=True, text=True).stdout.splitlines())
+
+    def read(self, lines):
+        for line in lines:
             index, _, mib = line.partition(",")
             if mib.strip().isdigit():
                 self.peak[int(index)] = max(self.peak.get(int(index), 0), int(mib))
@@ -171,19 +183,22 @@ class Run:
         return len(self.rows) >= self.c.get("steps", 20) or now > self.c.get("to", 200) or self.process.poll() is not None
 
     def end(self):
-        for pid in family(self.process.pid):
+        """Returns when the memory of all ranks is free again."""
+        ranks = family(self.process.pid)
+        for pid in ranks:
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
         self.process.wait()
+        while any(map(lives, ranks)):
+            time.sleep(0.05)
 
     def result(self, peaks, used):
         c = {k: v for k, v in self.c.items() if k != "load"}
         memory = re.search(r"memory in use on the GPU: .*", self.output())
-        rates = [r["tokens_per_s"] for r in self.rows]
-        rates = rates[len(rates) // 3:]
-        seconds = [r["seconds"] for r in self.rows][len(self.rows) // 3:]
+        counted = self.rows[len(self.rows) // 3:]
+        rates, seconds = [r["tokens_per_s"] for r in counted], [r["seconds"] for r in counted]
         both = self.planned is not None and self.loaded is not None
         rate = statistics.median(rates) if rates else 0
         mfu = 600 * PARAMETERS.get((c["L"], c["D"]), 0) * rate / (PEAK * len(self.gpus))  # % by 6 FLOP a parameter
@@ -214,6 +229,7 @@ def side_by_side(rookery, data, configs, threads=None):
             while not all([run.look() for run in runs]):
                 used = max(used, used_kib() - before)
                 time.sleep(0.1)
+            gpus.now()
         return [run.result(gpus.peak, used) for run in runs]
     finally:
         for run in runs:

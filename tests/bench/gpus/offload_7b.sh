@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # 7.2B (L32-D4096, ctx 4096) on one GPU that shows 23.5 GiB: stage-2 offload, grad_cp, micro_bsz 1, accumulation 1 and 8. Before that its weights
 # are made and timed, and read by all GPUs' ranks under ZeRO-3; after it a limit that is too small must be refused.
-# usage: offload_7b.sh ROOKERY DATA ROWS.jsonl [FOLDER]     DATA: prefix of a binidx; FOLDER keeps 7.2B.pth (15 GB; otherwise it goes again)
+# usage: offload_7b.sh ROOKERY DATA ROWS.jsonl [FOLDER]     DATA: prefix of a binidx; FOLDER keeps 7.2B.pth (15 GB), which otherwise goes again
 # Rows as of speed.py; load_s is the time from the memory table to the first batch: memory taken, weights read.
 set -uo pipefail
 [ $# -ge 3 ] || { sed -n '2,6p' "$0" >&2; exit 2; }
@@ -25,11 +25,10 @@ row() { # row NAME GPUS STEPS FLAGS...
 
 failures=0
 free -g | sed -n '1,2p'
-if [ ! -e "$weights" ]; then
-  began=$EPOCHREALTIME
-  "$rookery" init "${model[@]}" --precision bf16 "$weights" || failures=1
-  echo "{\"row\": \"rookery init of 7.2B\", \"seconds\": $(seconds "$began"), \"limit\": 120}" | tee -a "$rows"
-fi
+rm -f "$weights"
+began=$EPOCHREALTIME
+"$rookery" init "${model[@]}" --precision bf16 "$weights" || failures=1
+echo "{\"row\": \"rookery init of 7.2B\", \"seconds\": $(seconds "$began"), \"limit\": 120}" | tee -a "$rows"
 if [ "$n_gpus" -gt 1 ]; then row "7.2B read by $n_gpus ranks, ZeRO-3" "$n_gpus" 6 --zero 3; fi
 row "7.2B on one GPU of 23.5 GiB" 1 6 "${limited[@]}"
 row "7.2B on one GPU of 23.5 GiB, accumulation 8" 1 4 "${limited[@]}" --accumulate_grad_batches 8

@@ -46,7 +46,7 @@ class Bench:
 
     def offload(self, gpus):
         load = training.weights(self.o.rookery, "1.5B", self.o.weights)
-        for bsz, accumulate, steps in ((8, 8, 7), (1, 1, 15)):
+        for bsz, accumulate, steps in ((8, 8, 6), (1, 1, 15)):
             step_s = None
             for kind, flags in (("not offloaded", ["--zero", "2"]), ("offload", OFFLOAD)):
                 row = self.measure([configuration(f"1.5B x {bsz} x {accumulate}, {gpus} GPUs, {kind}", "1.5B", bsz,
