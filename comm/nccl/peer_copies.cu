@@ -19,9 +19,9 @@
 namespace rk {
 namespace {
 
-constexpr int kMostRanks = 16;                // of one host
+constexpr int kMostRanks = 16;                  // of one host
 constexpr size_t kFlagBytes = size_t{2} << 20;  // an allocation of its own
-constexpr size_t kFlagStride = 64;            // bytes between two flags
+constexpr size_t kFlagStride = 64;              // bytes between two flags
 
 // The driver's functions that the runtime does not have.
 struct Driver {
@@ -155,7 +155,8 @@ class SharedMemory {
 
 class Copies final : public PeerCopies {
  public:
-  Copies(Comm& host, const Gpu& gpu) : host_(host), gpu_(gpu), rank_(host.rank()), size_(host.size()), flags_(Device::cuda, kFlagBytes), letting_go_(gpu) {}
+  Copies(Comm& host, const Gpu& gpu)
+      : host_(host), gpu_(gpu), rank_(host.rank()), size_(host.size()), flags_(Device::cuda, kFlagBytes), letting_go_(gpu) {}
 
   // Whether it works at all. Collective.
   bool connect() { return driver_.complete() && shared_flags_.open(host_, driver_, flags_.data(), flags_.size()); }

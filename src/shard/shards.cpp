@@ -96,7 +96,8 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
     if (options.offload_params) slot.came_up = std::make_unique<GpuEvent>(GpuEvent::Use::order);
   }
   const Buffer& gathered = s.params ? transient_ : params_;
-  if (options.inbox && s.state && gathered.size() > 0) weights_->share(gathered.tensor(DType::u8, {static_cast<int64_t>(gathered.size())}), {});
+  if (options.inbox && s.state && gathered.size() > 0)
+    weights_->share(gathered.tensor(DType::u8, {static_cast<int64_t>(gathered.size())}), {});
   if (!training_) return;
   grad_slots_.resize(s.grads || travels_ ? kGradSlots : 0);
   for (GradSlot& slot : grad_slots_) {
@@ -107,6 +108,7 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   const Tensor inbox = transient.take(inbox_dtype(comm_.size(), options), inbox_elements(layout_, options));
   if (inbox.numel() > 0) gradients_->share(transient_.tensor(DType::u8, {static_cast<int64_t>(transient_.size())}), inbox);
   arrivals_.reserve(held_.size());
+  group_sums_.reserve(replicas_ ? held_.size() : 0);
   begun_.assign(static_cast<size_t>(layout_.n_units()), false);
   std::vector<std::vector<UpdateGroup>> groups;
   for (const BucketLayout& bucket : layout_.buckets)
@@ -279,7 +281,7 @@ void Shards::bind_grads(const Exec& ex, int unit) {
 }
 
 // Adds up what the groups have, each rank with those that hold the same part.
-Ticket Shards::sum_over_groups(Ticket summed, const Tensor& part) {
+Ticket Shards::sum_over_groups(const Ticket& summed, const Tensor& part) {
   if (!replicas_) return summed;
   summed.wait_on(replicas_->stream());
   return replicas_->all_reduce(part, Reduce::sum);
@@ -293,6 +295,8 @@ void Shards::grads_ready(const Exec& ex, int unit, bool last) {
   if (!slot && travels_) slot = &grad_slot(ex, unit);
   std::vector<Arrival>& arrivals = slot ? slot->arrivals : arrivals_;
   const bool first = !begun_[static_cast<size_t>(unit)];
+  // What is added up part by part crosses the groups' borders once, when it is complete; the host adds up the sums of all groups.
+  const bool later = replicas_ && !host_ && !(first && last);
   begun_[static_cast<size_t>(unit)] = true;
   const int slot_index = slot ? static_cast<int>(slot - grad_slots_.data()) : 0;
   for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
@@ -311,12 +315,13 @@ void Shards::grads_ready(const Exec& ex, int unit, bool last) {
       // In place, or straight to where the sum belongs.
       const bool straight = first && !travels_ && !host_;
       const Tensor out = straight ? own_grads(b) : sent.slice(own_begin(bucket), bucket.shard);
-      a.ticket = sum_over_groups(gradients_->reduce_scatter(sent, out), out);
+      a.ticket = gradients_->reduce_scatter(sent, out);
+      if (!later) a.ticket = sum_over_groups(a.ticket, out);
       if (host_) {
         host_->receive(b, out, slot_index, first, last);
         a.ticket.wait_on(host_->after());
       } else if (!straight) {
-        a.from = out, a.to = own_grads(b), a.add = !first;
+        a.from = out, a.to = own_grads(b), a.add = !first, a.completes = later && last;
       }
     }
     arrivals.push_back(a);
@@ -336,6 +341,7 @@ void Shards::finish(const Exec& ex, const Arrival& arrival) {
   } else {
     run(ex, Cast{.x = arrival.from, .y = arrival.to});
   }
+  if (arrival.completes) group_sums_.push_back(replicas_->all_reduce(arrival.to, Reduce::sum));
 }
 
 // Finishes what a slot sent, so that it may be written again.
@@ -353,6 +359,8 @@ void Shards::finish_grads(const Exec& ex) {
   arrivals_.clear();
   // In the order in which they were filled, so that sums form in one order.
   for (size_t i = 0; i < grad_slots_.size(); ++i) drain(ex, grad_slots_[(next_grad_slot_ + i) % grad_slots_.size()]);
+  for (Ticket& t : group_sums_) t.wait();
+  group_sums_.clear();
 }
 
 void Shards::add_grad_squares(const Exec& ex, Tensor out) {

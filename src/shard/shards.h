@@ -87,6 +87,7 @@ class Shards {
     Ticket ticket;
     Tensor from, to;  // null: it arrives where it belongs
     bool add = false;
+    bool completes = false;  // the group's sum in `to`, which the other groups then add to theirs
   };
   struct WeightSlot {
     Tensor full;
@@ -126,7 +127,7 @@ class Shards {
   GradSlot& grad_slot(const Exec& ex, int unit);
   void drain(const Exec& ex, GradSlot& slot);
   void finish(const Exec& ex, const Arrival& arrival);
-  Ticket sum_over_groups(Ticket summed, const Tensor& part);
+  Ticket sum_over_groups(const Ticket& summed, const Tensor& part);
 
   Comm& comm_;
   FlatLayout layout_;
@@ -146,8 +147,9 @@ class Shards {
   std::vector<WeightSlot> weight_slots_;
   std::vector<GradSlot> grad_slots_;
   size_t next_grad_slot_ = 0;
-  std::vector<Arrival> arrivals_;  // of gradients that need no slot
-  std::vector<bool> begun_;        // by unit: the step's sum has its first part
+  std::vector<Arrival> arrivals_;   // of gradients that need no slot
+  std::vector<Ticket> group_sums_;  // of gradients that were completed part by part
+  std::vector<bool> begun_;         // by unit: the step's sum has its first part
   std::unique_ptr<HostState> host_;
   std::vector<bool> pending_up_;  // by unit: new weights are not here yet
 };

@@ -84,7 +84,8 @@ class Simulation {
   };
   struct Arrival {
     double at = 0;
-    double seconds = 0;  // of what is then done with it
+    double seconds = 0;     // of what is then done with it
+    double over_nodes = 0;  // bytes of the completed sum, which the nodes then add up
   };
   struct GradSlot {
     int unit = -1;
@@ -216,6 +217,7 @@ class Simulation {
   void finish(const Arrival& a) {
     wait(a.at, cost_.exposed_gradients);
     if (a.seconds > 0) compute(a.seconds, cost_.element_wise);
+    if (a.over_nodes > 0) node_sums_ = collective(sums_, now_, Collective::all_reduce, a.over_nodes, replicas_);
   }
   void bind_grads(int unit) {
     if (!sharding_.grads || grad_slot_of(unit)) return;
@@ -230,20 +232,22 @@ class Simulation {
     std::vector<Arrival>& arrivals = slot ? slot->arrivals : arrivals_;
     const bool first = !begun_[static_cast<size_t>(unit)];
     begun_[static_cast<size_t>(unit)] = true;
+    const bool later = sharding_.grads && !offloads() && !(first && last);  // sums between nodes
     for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
       const double n = static_cast<double>(layout_.buckets[b].n), shard = static_cast<double>(layout_.buckets[b].shard);
       if (travels_) compute(streamed("cast", n * (kGradientBytes + sent_)), cost_.element_wise);
       const bool divided = sharding_.state;
       const double part = divided ? shard : n;
       double at = collective(gradients_, now_, divided ? Collective::reduce_scatter : Collective::all_reduce, n * sent_, group_);
-      at = collective(sums_, at, Collective::all_reduce, part * sent_, replicas_);
+      if (!later) at = collective(sums_, at, Collective::all_reduce, part * sent_, replicas_);
       if (offloads()) {
         slot->taken = down_.put(at, shard * sent_ / rates_.down);
         host_.put(slot->taken, shard * (first ? 0 : 12) / host_rate(host_copy_) + shard * (last ? 4 : 0) / host_rate(host_copy_));
         continue;
       }
       const bool straight = !travels_ && (first || !divided);
-      arrivals.push_back({at, straight ? 0 : streamed(first ? "cast" : "add", part * (sent_ + kGradientBytes * (first ? 1 : 2)))});
+      arrivals.push_back({at, straight ? 0 : streamed(first ? "cast" : "add", part * (sent_ + kGradientBytes * (first ? 1 : 2))),
+                          later && last && replicas_.size > 1 ? part * kGradientBytes : 0});
     }
     if (slot) slot->in_use = false;
   }
@@ -291,6 +295,7 @@ class Simulation {
     for (const Arrival& a : arrivals_) finish(a);
     arrivals_.clear();
     for (size_t i = 0; i < grad_slots_.size(); ++i) drain(grad_slots_[(next_grad_slot_ + i) % grad_slots_.size()]);
+    wait(node_sums_, cost_.exposed_gradients);
     if (offloads())
       wait(host_.free, cost_.exposed_offload);
     else
@@ -310,6 +315,7 @@ class Simulation {
   size_t n_visits_;
   double on_host_ = 1, host_adamw_ = 0, host_copy_ = 0;
   RankGroup world_, group_, replicas_;
+  double node_sums_ = 0;           // when the last of them ends
   std::vector<VisitCost> visits_;  // of one micro-batch
 
   double now_ = 0;  // of the computation
