@@ -91,7 +91,7 @@ MachineRates machine_of(const Sheet& s) {
   c.wkv_forward = {kWkvForward.each_s / products, kWkvForward.chunk_s};
   c.wkv_backward = {kWkvBackward.each_s / products, kWkvBackward.chunk_s};
   c.down = c.up = s.pcie_gb_s * kGiga;
-  m.host = {.memory = 0, .copy = 200 * kGiga, .adamw = 150 * kGiga};
+  m.host = {.memory = 0, .copy = 130 * kGiga, .adamw = 125 * kGiga};  // of 32 cores beside two H200
   m.links.ranks_per_node = 8;
   for (LinkSample l : kLinks) {
     const double part = s.nvlink_gb_s / 340;

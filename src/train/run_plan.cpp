@@ -41,7 +41,7 @@ ShardsOptions shards_options(const RunConfig& config, const Model& model, Device
 // The whole world once, the ranks that divide the model once for weights and once for gradients, and who holds the same part.
 size_t communication_bytes(const RunPlan& plan, const RunPlace& place) {
   if (place.n_ranks == 1) return 0;
-  return kCommunicatorBytes * (plan.shards.node >= 0 ? 4 : 3);
+  return kCommunicatorBytes * static_cast<size_t>((plan.shards.node >= 0 ? 4 : 3) - place.n_open);
 }
 
 // Dry runs of every plan of the run.

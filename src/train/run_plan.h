@@ -13,6 +13,7 @@ namespace rk {
 // The ranks of a run and what each of them has.
 struct RunPlace {
   int n_ranks = 1, n_nodes = 1, node = 0;  // node: this rank's; each has equally many ranks
+  int n_open = 0;                          // NCCL communicators whose memory is in use already
   std::optional<GpuMemory> gpu;            // the least of all ranks', before --memory_limit; null: the CPU, or a GPU of any size
 };
 

@@ -8,6 +8,7 @@ namespace rk {
 RunSite find_site(Comm& comm, const Machine& machine) {
   RunSite site{.place = {.n_ranks = comm.size(), .n_nodes = machine.n_nodes, .node = machine.node}};
   if (!machine.gpu) return site;
+  site.place.n_open = comm.size() > 1 ? 1 : 0;
   double least[] = {-static_cast<double>(machine.gpu->total_bytes()), -static_cast<double>(machine.gpu->free_bytes())};
   comm.all_reduce({least, {2}, DType::f64, Device::cpu}, Reduce::max).wait();
   site.place.gpu = GpuMemory{static_cast<size_t>(-least[0]), static_cast<size_t>(-least[1])};

@@ -122,7 +122,7 @@ class StepBench {
 
   void allocate() {
     const NodePlace node = place_of_node(*comm_);
-    RunPlace place{.n_ranks = comm_->size(), .n_nodes = node.n_nodes, .node = node.index};
+    RunPlace place{.n_ranks = comm_->size(), .n_nodes = node.n_nodes, .node = node.index, .n_open = comm_->size() > 1 ? 1 : 0};
     if (gpu_) {
       double least = -static_cast<double>(gpu_memory_.free);
       comm_->all_reduce({&least, {1}, DType::f64, Device::cpu}, Reduce::max).wait();

@@ -36,9 +36,9 @@ def main(rookery, machine, path):
             if p:
                 print(f"{row.get('row', ''):52} did not run; plan: {'fits' if p['fits'] else 'does not fit'}")
             continue
-        memory, seconds = percent(p["gpu_bytes"] / 2**20, row["peak_smi_MiB"]), percent(p["step_s"], row["step_s"])
+        memory, seconds = percent(p["device_bytes"] / 2**20, row["peak_smi_MiB"]), percent(p["step_s"], row["step_s"])
         ranks = row.get("gpus", 1)  # the plan speaks of one rank, the measurement is their sum
-        print(f"{row.get('row', ''):52} {row['peak_smi_MiB']:8} {p['gpu_bytes'] / 2**20:8.0f} {memory:+6.1f} {row['step_s']:8.3f} "
+        print(f"{row.get('row', ''):52} {row['peak_smi_MiB']:8} {p['device_bytes'] / 2**20:8.0f} {memory:+6.1f} {row['step_s']:8.3f} "
               f"{p['step_s']:8.3f} {seconds:+6.1f} {row['host_GiB']:8.1f} {ranks * p['host_bytes'] / 2**30:8.1f}"
               f"{'' if p['fits'] else '  said not to fit'}")
         n, worst_memory, worst_time = n + 1, max(worst_memory, abs(memory)), max(worst_time, abs(seconds))
