@@ -28,4 +28,7 @@ std::unique_ptr<BatchSource> make_pile_source(std::shared_ptr<const Binidx> data
 // the first is a target once; the last one is cut (its missing tokens are 0, its missing targets -100). Numbers 0 .. n-1.
 std::unique_ptr<BatchSource> make_sequential_source(std::shared_ptr<const Binidx> data, int64_t ctx_len, int64_t vocab);
 
+// Tokens without end that follow no rule, for measurements.
+std::unique_ptr<BatchSource> make_random_source(int64_t vocab);
+
 }  // namespace rk

@@ -5,8 +5,8 @@
 
 namespace rk {
 
-// needed: bytes of all ranks of this host. fail()s where the control group of this process allows less. A warning where the host shows less
-// than that, with its swap space: a virtual machine may show more later; empty: there is room.
+// needed: bytes of all ranks of this host. fail()s where the control groups of this process allow less. A warning where the host shows less
+// than that: a virtual machine may show more later; empty: there is room.
 std::string check_host_room(size_t needed);
 
 }  // namespace rk

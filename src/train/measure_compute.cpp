@@ -4,7 +4,6 @@
 #include <cstring>
 #include <optional>
 
-#include "base/rng.h"
 #include "comm/backends.h"
 #include "device/moments.h"
 #include "kernels/elementwise/op.h"
@@ -58,13 +57,7 @@ class Profile : public OpWatch {
   int depth_ = 0;
 };
 
-class RandomTokens : public BatchSource {
- public:
-  explicit RandomTokens(int64_t vocab) : vocab_(static_cast<double>(vocab)) {}
-  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
-    const Random random(3, static_cast<uint64_t>(number));
-    const auto token = [&](size_t i) { return static_cast<int32_t>(random.uniform(i) * vocab_); };
-    for (size_t i = 0; i < tokens.size(); ++i) {
+   for (size_t i = 0; i < tokens.size(); ++i) {
       tokens[i] = token(i);
       targets[i] = token(i + 1);
       weights[i] = 1;
@@ -113,10 +106,10 @@ class StepProbe {
   }
 
   std::vector<TimedCall> run(int n_warm, int n_timed) {
-    const RandomTokens source(model_->n_vocab);
+    const auto source = make_random_source(model_->n_vocab);
     for (int i = 0; i < n_warm + n_timed; ++i) {
       if (i == n_warm) profile_.clear();
-      step(source);
+      step(*source);
     }
     return profile_.timed();
   }

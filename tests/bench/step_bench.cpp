@@ -10,7 +10,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include "base/rng.h"
 #include "bench/op_table.h"
 #include "comm/agree.h"
 #include "comm/backends.h"
@@ -35,13 +34,7 @@ struct Options {
   bool table = false;
 };
 
-class RandomTokens : public BatchSource {
- public:
-  explicit RandomTokens(int64_t vocab) : vocab_(static_cast<double>(vocab)) {}
-  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
-    const Random random(3, static_cast<uint64_t>(number));
-    const auto token = [&](size_t i) { return static_cast<int32_t>(random.uniform(i) * vocab_); };
-    for (size_t i = 0; i < tokens.size(); ++i) {
+   for (size_t i = 0; i < tokens.size(); ++i) {
       tokens[i] = token(i);
       targets[i] = token(i + 1);
       weights[i] = 1;
@@ -81,7 +74,7 @@ class StepBench {
       comm_ = comm_->size() > 1 ? make_gpu_comm(std::move(comm_), *gpu_) : make_self_comm(&*gpu_);
     }
     model_ = build_model(config_, {}, nullptr);
-    source_ = std::make_unique<RandomTokens>(model_->n_vocab);
+    source_ = make_random_source(model_->n_vocab);
     allocate();
     load_fresh(exec(), *model_, *shards_, config_);
     shards_->refresh_weights(exec());
