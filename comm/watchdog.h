@@ -12,10 +12,11 @@
 namespace rk {
 
 // timeout_s <= 0: never expires. On expiry prints rank, step, the last named operation and what `pending` (may be null) says of the GPU,
-// then _exit(70): mpirun or srun ends the other ranks.
+// then _exit(70): mpirun or srun ends the other ranks. Where another rank has died these are the ones that end this one: told so by
+// `terminated` (may be null), it prints once what it waits for.
 class Watchdog {
  public:
-  Watchdog(double timeout_s, int rank, const Pending* pending = nullptr);
+  Watchdog(double timeout_s, int rank, const Pending* pending = nullptr, const std::atomic<bool>* terminated = nullptr);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
@@ -34,6 +35,7 @@ class Watchdog {
   double timeout_s_;
   int rank_;
   const Pending* pending_;
+  const std::atomic<bool>* terminated_;
   bool stop_ = false;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -19,6 +19,7 @@ void on_stop(int signal) {
   StopFlags* flags = target.load();
   if (!flags) return;
   flags->save_and_stop = true;
+  if (signal == SIGTERM) flags->terminated = true;
   if (!leaves_on_third || signal == SIGUSR1) return;
   const int n = ++requests;
   if (n == 1) write_notice(first_stop_notice);

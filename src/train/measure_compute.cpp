@@ -57,19 +57,6 @@ class Profile : public OpWatch {
   int depth_ = 0;
 };
 
-   for (size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = token(i);
-      targets[i] = token(i + 1);
-      weights[i] = 1;
-    }
-    return 0;
-  }
-  int64_t n_samples_per_pass() const override { return int64_t{1} << 30; }
-
- private:
-  double vocab_;
-};
-
 RunConfig probe(bool on_gpu, int64_t channels, int64_t vocab, int64_t ctx, int64_t batch) {
   RunConfig c;
   c.n_layer = 2;

@@ -450,7 +450,7 @@ ExitCode Trainer::run() {
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
   saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
-  watchdog_.emplace(config_.comm_timeout_s, comm_.rank(), comm_.pending());
+  watchdog_.emplace(config_.comm_timeout_s, comm_.rank(), comm_.pending(), comm_.size() > 1 ? &flags_.terminated : nullptr);
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
     queue_step();

@@ -39,6 +39,7 @@ class Observer {
 // Set from signal handlers.
 struct StopFlags {
   std::atomic<bool> save_and_stop{false}, save_and_go_on{false};
+  std::atomic<bool> terminated{false};  // by SIGTERM: who stops all ranks may do so because one has died
 };
 
 // Runs on every rank of `comm`. Returns done or interrupted (state saved).

@@ -34,19 +34,6 @@ struct Options {
   bool table = false;
 };
 
-   for (size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = token(i);
-      targets[i] = token(i + 1);
-      weights[i] = 1;
-    }
-    return 0;
-  }
-  int64_t n_samples_per_pass() const override { return int64_t{1} << 30; }
-
- private:
-  double vocab_;
-};
-
 // Parameters that matrix products use, each twice forward and four times backward for every token.
 double multiplied(const Model& model) {
   double n = 0;

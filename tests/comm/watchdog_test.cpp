@@ -96,6 +96,27 @@ TEST_F(WatchdogTest, NamesTheCollectiveThatIsStuck) {
   EXPECT_NE(idle.find("; on the GPU: no collective is under way; another rank"), std::string::npos) << idle;
 }
 
+// mpirun ends the ranks that a dead one leaves behind; they say what they waited for, once.
+TEST_F(WatchdogTest, SaysWhatItWaitsForWhenToldToEnd) {
+  if (!alone()) return;
+  const auto words_of = [](bool told, int wait_ms) {
+    return run_apart([=] {
+             const Says gpu("all-gather of weights (number 5) has begun and not ended");
+             const std::atomic<bool> terminated(told);
+             Watchdog dog(60, 2, &gpu, &terminated);
+             dog.progress(3, "forward");
+             sleep_ms(wait_ms);
+           })
+        .words;
+  };
+  const std::string words = words_of(true, 1500);
+  EXPECT_EQ(words.find("[rank 2] told to end; no progress for "), 0u) << words;
+  EXPECT_NE(words.find("in step 3, in \"forward\"; on the GPU: all-gather of weights (number 5) has begun and not ended"), std::string::npos);
+  EXPECT_EQ(std::count(words.begin(), words.end(), '\n'), 1) << words;
+  EXPECT_EQ(words_of(false, 1000), "");
+  EXPECT_EQ(words_of(true, 100), "") << "a rank that goes on has nothing to say";
+}
+
 TEST_F(WatchdogTest, ProgressKeepsItQuiet) {
   if (!alone()) return;
   const Ended e = run_apart([] {

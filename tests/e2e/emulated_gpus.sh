@@ -98,4 +98,5 @@ check "and what its GPU waits for" contains "$(cat "$work/hangs.log")" "; on the
 begin dies --zero 3
 kill -KILL "$(rank_of dies | head -n 1)"
 ends dies
+check "the rank that is left says what it waited for" contains "$(cat "$work/dies.log")" "told to end; no progress for "
 finish

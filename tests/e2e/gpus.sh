@@ -178,5 +178,6 @@ for run in killed stopped; do
   check "an exit code that tells" [ "$(cat "$work/$run.code")" != 0 ]
 done
 check "killed: the rank is named" says "$work/killed.log" "rank 1"
+check "killed: the other one names what it waits for" says "$work/killed.log" '^\[rank 0\] told to end; no progress for .* on the GPU: '
 check "stopped: the rank and what it waits for are named" says "$work/stopped.log" '^\[rank 0\] no progress for .* s in step .*, in ".*"'
 finish
