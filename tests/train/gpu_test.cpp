@@ -110,6 +110,57 @@ TEST_F(OnGpu, the_order_of_a_plan_and_sharding_change_no_loss) {
   }
 }
 
+// What of a run lives in host memory.
+struct Offload {
+  int zero;
+  bool params;
+};
+constexpr Offload kOffloads[] = {{2, false}, {3, false}, {3, true}};
+
+TEST_F(OnGpu, offloading_changes_no_loss) {
+  for (const std::string precision : {"fp32", "fp16"}) {
+    const GpuHistory expected = train_on_gpu(config(precision + "-plain", precision));
+    for (const Offload& o : kOffloads)
+      for (int64_t accumulate : {1, 3}) {
+        if (accumulate > 1 && precision != "fp32") continue;
+        RunConfig c = config(cat(precision, "-", o.zero, o.params, accumulate), precision);
+        c.zero = o.zero;
+        c.offload_optimizer = true;
+        c.offload_params = o.params;
+        c.accumulate = accumulate;
+        c.micro_bsz /= accumulate;
+        const GpuHistory h = train_on_gpu(c);
+        ASSERT_EQ(h.loss.size(), expected.loss.size());
+        // Gradients of parts have roundings of their own.
+        const double limit = accumulate == 1 ? 1e-6 : 2e-5;
+        for (size_t i = 0; i < h.loss.size(); ++i) {
+          if (!std::isfinite(expected.loss[i])) continue;  // fp16, while its scale comes down
+          EXPECT_NEAR(h.loss[i] / expected.loss[i], 1, limit)
+              << precision << " ZeRO-" << o.zero << o.params << " x " << accumulate << " " << i;
+        }
+      }
+  }
+}
+
+TEST_F(OnGpu, an_offloaded_run_is_saved_and_resumed) {
+  for (const Offload& o : kOffloads) {
+    RunConfig c = config(cat("whole", o.zero, o.params), "bf16");
+    c.zero = o.zero;
+    c.offload_optimizer = true;
+    c.offload_params = o.params;
+    const GpuHistory whole = train_on_gpu(c);
+    c.proj_dir = folder_.path(cat("parts", o.zero, o.params));
+    c.save_every = {.every = 2};
+    const auto done = static_cast<size_t>(train_on_gpu(c, 2).steps.back());
+    ASSERT_LT(done, 6u);
+    c.resume = "auto";
+    const GpuHistory rest = train_on_gpu(c);
+    ASSERT_EQ(rest.loss.size(), 6 - done);
+    for (size_t i = 0; i < rest.loss.size(); ++i) EXPECT_EQ(rest.loss[i], whole.loss[i + done]) << o.zero << o.params;
+    EXPECT_EQ(weights_of(c.proj_dir + "/rwkv-final.pth"), weights_of(folder_.path(cat("whole", o.zero, o.params, "/rwkv-final.pth"))));
+  }
+}
+
 TEST_F(OnGpu, a_loss_scale_that_is_too_large_is_halved) {
   RunConfig c = config("scaled", "fp16");
   c.l2wrap = 1e9;  // gradients of logits beyond what half precision holds
