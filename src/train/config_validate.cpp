@@ -92,7 +92,7 @@ void settle_machine(RunConfig& c, int world, bool plan) {
   settle_accelerator(c, plan);
   if (c.accelerator == "cuda") {
     if (c.precision.empty()) c.precision = "bf16";
-    if (world > 1 && nccl_version().empty())
+    if (world > 1 && !plan && nccl_version().empty())
       fail(cat("training on ", world, " GPUs needs NCCL, which this build does not have; use one rank, or --accelerator cpu"));
   } else {
     if (c.precision.empty()) c.precision = "fp32";
