@@ -29,13 +29,28 @@ class Buffer {
   Device device_ = Device::cpu;
 };
 
+// Takes tensors from a buffer one after another, without gaps.
+class BufferCursor {
+ public:
+  explicit BufferCursor(const Buffer& buffer) : buffer_(buffer) {}
+  Tensor take(DType dtype, int64_t n) {
+    const Tensor t = buffer_.tensor(dtype, {n}, at_);
+    at_ += t.n_bytes();
+    return t;
+  }
+
+ private:
+  const Buffer& buffer_;
+  size_t at_ = 0;
+};
+
 // Hands out aligned pieces (64 bytes, 256 on a GPU) in stack order. A measuring arena (made without a buffer) hands out null tensors and
 // only counts, so that a dry run of a step yields the exact peak before anything is allocated.
 class Arena {
  public:
   using Mark = size_t;
 
-  Arena() = default;  // measuring
+  Arena() = default;                                  // measuring
   explicit Arena(Device device) : device_(device) {}  // measuring pieces of that device
   explicit Arena(Buffer buffer) : buffer_(std::move(buffer)), device_(buffer_.device()), measuring_(false) {}
 

@@ -27,21 +27,6 @@ size_t memory_bytes(const std::vector<int64_t>& sizes, DType narrow, bool holds_
   return n * (4 * sizeof(float) + (holds_weights ? size_of(narrow) : 0));
 }
 
-// Takes tensors from a buffer one after another; a cursor over pinned memory for the host's operators.
-class Cursor {
- public:
-  explicit Cursor(const Buffer& buffer) : buffer_(buffer) {}
-  Tensor take(DType dtype, int64_t n) {
-    const Tensor t = buffer_.tensor(dtype, {n}, at_);
-    at_ += t.n_bytes();
-    return t;
-  }
-
- private:
-  const Buffer& buffer_;
-  size_t at_ = 0;
-};
-
 }  // namespace
 
 size_t HostState::n_bytes(const std::vector<int64_t>& sizes, DType narrow, bool holds_weights) {
@@ -49,14 +34,14 @@ size_t HostState::n_bytes(const std::vector<int64_t>& sizes, DType narrow, bool 
 }
 
 HostState::HostState(Gpu& gpu, DType narrow, const std::vector<Part>& parts, int threads)
-    : gpu_(gpu), narrow_(narrow), pool_(threads), scratch_(Buffer(Device::cpu, kScratch)), join_(gpu), down_(gpu), up_(gpu) {
+    : gpu_(gpu), pool_(threads), scratch_(Buffer(Device::cpu, kScratch)), join_(gpu), down_(gpu), up_(gpu) {
   std::vector<int64_t> sizes;
   for (const Part& p : parts) sizes.push_back(p.n);
   const bool holds_weights = parts[0].w.data == nullptr;
   memory_ = Buffer(Device::pinned, memory_bytes(sizes, narrow, holds_weights));
   staging_ = Buffer(Device::pinned, staging_bytes(sizes, narrow, holds_weights));
   // The host's arrays one behind another, so that each is walked through in one run.
-  Cursor memory(memory_), staging(staging_);
+  BufferCursor memory(memory_), staging(staging_);
   for (Tensor Tensors::*what : {&Tensors::g, &Tensors::master, &Tensors::m, &Tensors::v})
     for (size_t i = 0; i < parts.size(); ++i) {
       if (parts_.size() <= i) parts_.emplace_back();

@@ -121,7 +121,6 @@ class HostState {
   void wait_for(const Condition& condition);
 
   Gpu& gpu_;
-  DType narrow_;
   Buffer memory_, staging_;
   std::deque<PartState> parts_;  // events do not move
   std::vector<Piece> pieces_;

@@ -9,21 +9,6 @@
 namespace rk {
 namespace {
 
-// Takes tensors from a buffer one after another.
-class Cursor {
- public:
-  explicit Cursor(const Buffer& buffer) : buffer_(buffer) {}
-  Tensor take(DType dtype, int64_t n) {
-    Tensor t = buffer_.tensor(dtype, {n}, at_);
-    at_ += t.n_bytes();
-    return t;
-  }
-
- private:
-  const Buffer& buffer_;
-  size_t at_ = 0;
-};
-
 // Where the computation waits for an exchange: a watch sees it as an operator that moves nothing.
 Exec watched(OpWatch* watch) {
   Exec ex;
@@ -71,8 +56,7 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   grads_ = Buffer(ex.device, b.grads);
   state_ = Buffer(ex.device, b.state);
   transient_ = Buffer(ex.device, b.transient);
-  if (ex.device == Device::cuda) staging_ = Buffer(Device::pinned, kUploadBytes);
-  Cursor params(params_), grads(grads_), state(state_), transient(transient_);
+  BufferCursor params(params_), grads(grads_), state(state_), transient(transient_);
   held_.resize(layout_.buckets.size());
   for (size_t i = 0; i < held_.size(); ++i) {
     const BucketLayout& bucket = layout_.buckets[i];
@@ -231,11 +215,15 @@ void Shards::acquire(int unit) {
     send_weights(unit);
     pending_up_[u] = false;
   }
-  for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
-    held_[b].weights_on_the_way.wait();
+  for (size_t b = begin_of(unit); b < end_of(unit); ++b) held_[b].weights_on_the_way.wait();
+  bind(unit, w, &Param::w);
+}
+
+// Shows the unit's parameters their parts of its flat memory.
+void Shards::bind(int unit, const Tensor& flat, Tensor Param::*what) {
+  for (size_t b = begin_of(unit); b < end_of(unit); ++b)
     for (const Placement& p : layout_.buckets[b].placements)
-      if (p.first == 0) p.param->w = w.slice(layout_.buckets[b].begin + p.offset, p.param->numel()).view(p.param->shape);
-  }
+      if (p.first == 0) p.param->*what = flat.slice(layout_.buckets[b].begin + p.offset, p.param->numel()).view(p.param->shape);
 }
 
 void Shards::release(int unit) {
@@ -263,21 +251,24 @@ Shards::GradSlot& Shards::grad_slot(const Exec& ex, int unit) {
   return slot;
 }
 
+// The slot in which the unit's gradients are being formed; null outside of stages 2 and 3.
+Shards::GradSlot* Shards::slot_at_work(int unit) {
+  for (GradSlot& s : grad_slots_)
+    if (s.unit == unit && s.in_use) return &s;
+  return nullptr;
+}
+
 void Shards::bind_grads(const Exec& ex, int unit) {
   Tensor g = unit_g_[static_cast<size_t>(unit)];
   if (sharding_.grads) {
-    const auto at_work = [&](const GradSlot& s) { return s.unit == unit && s.in_use; };
-    auto slot = std::find_if(grad_slots_.begin(), grad_slots_.end(), at_work);
-    if (slot != grad_slots_.end()) {
+    if (const GradSlot* slot = slot_at_work(unit)) {
       g = slot->full;
     } else {
       g = grad_slot(ex, unit).full;
       run(ex, Fill{.x = g.slice(0, layout_.n_of(unit)), .value = 0});
     }
   }
-  for (size_t b = begin_of(unit); b < end_of(unit); ++b)
-    for (const Placement& p : layout_.buckets[b].placements)
-      if (p.first == 0) p.param->dw = g.slice(layout_.buckets[b].begin + p.offset, p.param->numel()).view(p.param->shape);
+  bind(unit, g, &Param::dw);
 }
 
 // Adds up what the groups have, each rank with those that hold the same part.
@@ -289,9 +280,7 @@ Ticket Shards::sum_over_groups(const Ticket& summed, const Tensor& part) {
 
 void Shards::grads_ready(const Exec& ex, int unit, bool last) {
   if (!sharding_.grads && !last) return;
-  GradSlot* slot = nullptr;
-  for (GradSlot& s : grad_slots_)
-    if (sharding_.grads && s.unit == unit && s.in_use) slot = &s;
+  GradSlot* slot = slot_at_work(unit);
   if (!slot && travels_) slot = &grad_slot(ex, unit);
   std::vector<Arrival>& arrivals = slot ? slot->arrivals : arrivals_;
   const bool first = !begun_[static_cast<size_t>(unit)];

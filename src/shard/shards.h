@@ -14,8 +14,6 @@
 
 namespace rk {
 
-inline constexpr size_t kUploadBytes = size_t{8} << 20;  // of values on their way to a GPU at a time
-
 // This rank's run of elements of one parameter in its part of the optimizer state; flat tensors of the accumulation dtype.
 struct OwnedPiece {
   Param* param;
@@ -35,10 +33,6 @@ class Shards {
   Shards& operator=(const Shards&) = delete;
   ~Shards();
 
-  // Bytes that a rank of `world` ranks, all one group, would hold; nothing is allocated.
-  static ShardBytes predict(const FlatLayout& layout, int world, const ShardsOptions& options) {
-    return predict_bytes(layout, world, options);
-  }
   ShardBytes bytes() const;
   // Counts the scratch that a step takes here in the measuring arenas of `dry`.
   static void measure(const Exec& dry, const FlatLayout& layout, const ShardsOptions& options);
@@ -123,7 +117,9 @@ class Shards {
   WeightSlot& free_slot(std::span<const int> upcoming);
   void assign(WeightSlot& slot, int unit);
   void gather(WeightSlot& slot);
-  bool on_its_way_up(int unit) const { return host_ && !pending_up_.empty() && pending_up_[static_cast<size_t>(unit)]; }
+  bool on_its_way_up(int unit) const { return !pending_up_.empty() && pending_up_[static_cast<size_t>(unit)]; }
+  void bind(int unit, const Tensor& flat, Tensor Param::*what);
+  GradSlot* slot_at_work(int unit);
   GradSlot& grad_slot(const Exec& ex, int unit);
   void drain(const Exec& ex, GradSlot& slot);
   void finish(const Exec& ex, const Arrival& arrival);
@@ -140,7 +136,6 @@ class Shards {
   std::unique_ptr<Comm> weights_, gradients_;  // this rank's group, once for each use
   std::unique_ptr<Comm> replicas_;             // the ranks of other groups that hold the same parts; null where there is one group
   Buffer params_, grads_, state_, transient_;
-  Buffer staging_;  // values on their way to a GPU
   UpdateGroupTables groups_;
   std::vector<Held> held_;
   std::vector<Tensor> unit_w_, unit_g_;  // whole units, where they are held whole
@@ -151,7 +146,7 @@ class Shards {
   std::vector<Ticket> group_sums_;  // of gradients that were completed part by part
   std::vector<bool> begun_;         // by unit: the step's sum has its first part
   std::unique_ptr<HostState> host_;
-  std::vector<bool> pending_up_;  // by unit: new weights are not here yet
+  std::vector<bool> pending_up_;  // by unit: new weights are not here yet; empty where the state is on the GPU
 };
 
 }  // namespace rk

@@ -6,14 +6,17 @@
 
 namespace rk {
 
+constexpr size_t kUploadBytes = size_t{8} << 20;  // of values on their way to a GPU at a time
+
 // Numbers of the host into memory of the device, rounded to its type.
 void Shards::upload(const Exec& ex, const Tensor& source, const Tensor& to) {
   const Exec host{.pool = ex.pool};
   if (to.device != Device::cuda) return run(host, Cast{.x = source, .y = to});
-  const auto step = static_cast<int64_t>(staging_.size() / size_of(to.dtype));
+  const Buffer staging(Device::pinned, kUploadBytes);
+  const auto step = static_cast<int64_t>(staging.size() / size_of(to.dtype));
   for (int64_t at = 0; at < to.numel(); at += step) {
     const int64_t n = std::min(step, to.numel() - at);
-    const Tensor staged = staging_.tensor(to.dtype, {n});
+    const Tensor staged = staging.tensor(to.dtype, {n});
     run(host, Cast{.x = source.slice(at, n), .y = staged});
     copy(ex, staged, to.slice(at, n));
     synchronize(ex);

@@ -129,7 +129,7 @@ void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& read
   for (const OwnedPiece& p : shards.owned_pieces())
     for (const auto& [part, tensor] : {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}}) {
       const int64_t n = tensor.numel();
-      if (tensor.device == Device::cpu) {
+      if (tensor.device != Device::cuda) {
         reader.read(p.param->name, part, p.first, n, tensor.dtype, tensor.data);
         continue;
       }

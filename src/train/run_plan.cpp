@@ -49,7 +49,7 @@ MemoryPlan predict(const Exec& bare, Model& model, const RunPlan& plan, const Ru
   Exec ex = bare;
   ex.keep_less = plan.keep_less;
   MemoryPlan m;
-  m.shards = Shards::predict(plan.layout, place.n_ranks, plan.shards);
+  m.shards = predict_bytes(plan.layout, place.n_ranks, plan.shards);
   measure(ex, model, {plan.step, plan.shape, plan.truncated, plan.scales_loss}, m);
   m.batches = Batcher::n_bytes(plan.shape);
   if (!plan.validation.empty()) {
@@ -67,7 +67,7 @@ MemoryPlan predict(const Exec& bare, Model& model, const RunPlan& plan, const Ru
   const auto owned = static_cast<size_t>(plan.layout.n() / plan.layout.world);
   if (!plan.shards.offload_state) m.checkpoint = 3 * owned * size_of(acc_dtype(model.dtype));
   if (bare.device != Device::cuda) return m;
-  m.staging = 2 * m.batches + kUploadBytes;
+  m.staging = 2 * m.batches;
   m.communication = communication_bytes(plan, place);
   m.driver = (place.gpu ? place.gpu->used() : kContextBytes) + kDriverLater;
   return m;
@@ -82,7 +82,7 @@ void choose_weight_slots(RunPlan& plan, const RunPlace& place) {
   if (!plan.gpu || place.n_ranks == 1 || !plan.shards.sharding.params) return;
   for (int slots = kMostWeightSlots; slots >= 2; --slots) {
     plan.shards.weight_slots = slots;
-    plan.memory.shards = Shards::predict(plan.layout, place.n_ranks, plan.shards);
+    plan.memory.shards = predict_bytes(plan.layout, place.n_ranks, plan.shards);
     if (!fills(plan)) return;
   }
 }
