@@ -268,8 +268,7 @@ void add_schedule(Options& all) {
 
 void add_machine(Options& all) {
   absent(all, "splitting one sample over ranks", {{"context_parallel", {"1", "0"}}});
-  absent(all, "reductions whose order does not depend on the ranks", {{"deterministic_reduce", {"0"}}});
-  absent(all, "restarts after a failure", {{"max_restarts", {"0"}}, {"auto_restart", {"0"}}});
+  absent(all, "restarts after a failure", {{"auto_restart", {"0"}}});
   absent(all, "limits of the Lightning trainer",
          {{"max_epochs", {"-1", "none"}},
           {"min_epochs", {"none"}},

@@ -164,9 +164,10 @@ Options model_options() {
 
 Options data_options() {
   using C = RunConfig;
-  ConfigOption micro = whole("micro_bsz", &C::micro_bsz, {1},
-                             "samples a rank computes at a time; auto = the fastest number that a GPU's memory holds, with the global batch that "
-                             "the other options give");
+  ConfigOption micro =
+      whole("micro_bsz", &C::micro_bsz, {1},
+            "samples a rank computes at a time; auto = the fastest number that a GPU's memory holds, with the global batch that "
+            "the other options give");
   micro.accepts += ", or auto";
   micro.set = [plain = micro.set](RunConfig& c, const std::string& value) {
     c.micro_auto = lower_case(value) == "auto";
@@ -225,6 +226,17 @@ Options run_options() {
     return cadence.has_value();
   };
   save_every.show = [](const RunConfig& c) { return show_cadence(c.save_every); };
+  ConfigOption snapshot_every = save_every;
+  snapshot_every.name = "snapshot_every";
+  snapshot_every.meaning =
+      "how often every rank copies its state to snapshot_dir, from where a restarted run goes on if that is newer than the newest "
+      "checkpoint; 0 = not";
+  snapshot_every.set = [](RunConfig& c, const std::string& value) {
+    const auto cadence = read_cadence(value);
+    if (cadence) c.snapshot_every = *cadence;
+    return cadence.has_value();
+  };
+  snapshot_every.show = [](const RunConfig& c) { return show_cadence(c.snapshot_every); };
   std::vector<Choice> dialects;
   for (const Dialect& d : dialect_table()) dialects.push_back({d.name, d.name});
   return {
@@ -237,6 +249,18 @@ Options run_options() {
       common(save_every),
       whole("keep_last", &C::keep_last, {1}, "newest checkpoint folders that are kept"),
       whole("keep_every", &C::keep_every, {0}, "checkpoint folders whose step is a multiple of this are kept for good; 0 = none"),
+      whole("keep_best", &C::keep_best, {0}, "checkpoint folders with the smallest validation losses that are kept besides; 0 = none"),
+      snapshot_every,
+      text("snapshot_dir", &C::snapshot_dir, "a folder of the rank's own host",
+           "where snapshots go; empty = a folder of this run under /dev/shm, which is memory"),
+      yes_no("snapshot_partner", &C::snapshot_partner,
+             "1 = ranks of another node hold each snapshot once more, so that a lost node loses none"),
+      whole("max_bad_steps", &C::max_bad_steps, {0},
+            "steps in a row without a finite loss and gradient after which the run goes back to its newest checkpoint and ends; 0 = any "
+            "number"),
+      whole("hash_every", &C::hash_every, {0}, "steps between hashes of the weights in metrics.jsonl, for rookery replay; 0 = none"),
+      whole("max_restarts", &C::max_restarts, {0, 1000000},
+            "how often ranks that were started by devices are started again after one was lost, with --resume auto"),
       old({"seed_everything"},
           whole("random_seed", &C::random_seed, {-1}, "seed of fresh weights; -1 = 42; the order of samples never depends on it")),
       choice("dialect", &C::dialect, dialects, "trainer whose defaults hold; without this option the other options tell"),
@@ -294,6 +318,8 @@ Options machine_options() {
       common(offload),
       choice("reduce_dtype", &C::reduce_dtype, {{"fp32", "fp32"}, {"bf16", "bf16"}, {"float32", "fp32"}, {"bfloat16", "bf16"}},
              "type in which gradients travel between ranks; they are added up in fp32 where they arrive"),
+      yes_no("deterministic_reduce", &C::deterministic_reduce,
+             "1 = losses and weights have the same bits on any number of ranks with one global_bsz and micro_bsz"),
       whole("bucket_mib", &C::bucket_mib, {1, int64_t{1} << 20},
             "MiB of fp32 gradients that are reduced, gathered or moved to the host at a time"),
       common(real("memory_limit", &C::memory_limit_gib, {0, std::numeric_limits<double>::max()},

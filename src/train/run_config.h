@@ -54,7 +54,13 @@ struct RunConfig {
   std::string resume = "";  // "" = by train_stage; "auto", "none", or a path
   int64_t epoch_save = 5;   // mini-epochs
   Cadence save_every;
-  int64_t keep_last = 3, keep_every = 0;
+  int64_t keep_last = 3, keep_every = 0, keep_best = 1;
+  Cadence snapshot_every;         // fast copies for restarts
+  std::string snapshot_dir;       // "" = a folder of this run under /dev/shm
+  bool snapshot_partner = false;  // another node holds each copy once more
+  int64_t max_bad_steps = 20;     // non-finite ones in a row; 0 = any number
+  int64_t hash_every = 0;         // steps between hashes of the weights in metrics.jsonl; 0 = none
+  int64_t max_restarts = 0;       // by the process above mpirun
   int64_t random_seed = -1;  // -1: 42 is used for fresh weights; sampling never depends on it
   std::string dialect = "rwkv7";
 
@@ -64,6 +70,7 @@ struct RunConfig {
   std::string zero_group = "world";                  // or "node"
   bool offload_optimizer = false, offload_params = false;
   std::string reduce_dtype = "fp32";                 // or "bf16"
+  bool deterministic_reduce = false;                 // sums over micro-batches have one order for any number of ranks
   int64_t bucket_mib = 512;
   double memory_limit_gib = 0;                       // 0 = what the GPU has
   int64_t devices = 0, num_nodes = 0;                // 0 = not given
