@@ -48,7 +48,7 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
     const Visit& v = plan[i];
     const Segment& seg = io.micro[static_cast<size_t>(v.micro)][static_cast<size_t>(v.segment)];
     if (io.visit) *io.visit = i;
-    if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase));
+    if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase), unit(v).name.c_str());
     if (!ex.dry()) {
       shards_->acquire(v.unit);
       shards_->prefetch(Upcoming(plan, i, shards_->prefetch_depth()).units());

@@ -4,9 +4,13 @@
 #include <optional>
 
 #include "comm/agree.h"
+#include "comm/places.h"
+#include "comm/texts.h"
+#include "comm/waited.h"
 #include "comm/watchdog.h"
 #include "data/sampling.h"
 #include "kernels/step_control/op.h"
+#include "train/bad_steps.h"
 #include "train/build.h"
 #include "train/horizon.h"
 #include "train/initial_weights.h"
@@ -15,6 +19,9 @@
 #include "train/run_settle.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
+#include "train/slow_ranks.h"
+#include "train/state_hash.h"
+#include "train/step_limit.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
@@ -25,12 +32,12 @@ constexpr double kFirstLossScale = 65536;   // of fp16
 constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
-  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false;
-  bool any() const { return end || validation || commit || mini_epoch || first_pass || save; }
+  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false, hash = false;
+  bool any() const { return end || validation || commit || mini_epoch || first_pass || save || hash; }
 };
 
 class Trainer {
@@ -39,6 +46,7 @@ class Trainer {
       : config_(config), comm_(comm), machine_(machine), observer_(observer), flags_(flags), pool_(machine.threads), gpu_(machine.gpu) {}
 
   ExitCode run();
+  void replay(int64_t last_step);
 
  private:
   void open();
@@ -48,12 +56,15 @@ class Trainer {
   void make_proj_dir();
   ExitCode write_init();
   void restore();
+  void start_watching(bool with_peers);
   void queue_step();
   void tell_ranks();
+  void compare_ranks();
   Due due_after_step();
   void after_step();
   StepReport collect();
   void report(const StepReport& report, const Validation::Result* validated);
+  [[noreturn]] void stop_at_bad_steps();
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(bool wait);
@@ -99,8 +110,15 @@ class Trainer {
   std::optional<StepNumbers> numbers_;
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
+  std::optional<StateHasher> hasher_;
+  std::optional<Heartbeats> heartbeats_;
   std::optional<Watchdog> watchdog_;
+  StepLimit limit_{config_.comm_timeout_s};
+  BadSteps bad_steps_{config_.max_bad_steps};
+  OwnTime own_time_;
+  SlowRanks slow_ranks_;
   SaveCadence cadence_;
+  bool save_put_off_ = false;  // until a step is finite again
 
   CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
   int64_t last_saved_step_ = -1;
@@ -213,6 +231,7 @@ void Trainer::restore() {
 void Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
+  own_time_.begin_step(waited_s(comm_));
   const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
   batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
   step.offsets = batcher_->offsets();
@@ -261,10 +280,22 @@ void Trainer::queue_step() {
   r.epoch_step = in_run % horizon_.epoch_steps + 1;
   r.epoch_steps = horizon_.epoch_steps;
   r.step = ++state_.step;
+  r.first_sample = state_.samples + 1;
+  r.samples = horizon_.real_bsz;
   state_.samples += horizon_.real_bsz;
   state_.tokens += horizon_.real_bsz * config_.ctx_len;
   r.last_step = horizon_.last_step;
   r.tokens = state_.tokens;
+  own_time_.end_step(waited_s(comm_));
+  if (flag(kCompareRanks)) compare_ranks();
+}
+
+// A GPU's own time cannot be told from its waiting without waiting for it, so that only ranks on the CPU compare.
+void Trainer::compare_ranks() {
+  double own = own_time_.take();
+  std::vector<double> all(static_cast<size_t>(comm_.size()));
+  comm_.all_gather({&own, {1}, DType::f64, Device::cpu}, {all.data(), {comm_.size()}, DType::f64, Device::cpu}).wait();
+  for (const std::string& line : slow_ranks_.compare(all)) observer_.line(line);
 }
 
 // The step's sums, and what every rank has to know before it goes on.
@@ -273,6 +304,7 @@ void Trainer::tell_ranks() {
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
+  host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
   Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
@@ -286,6 +318,9 @@ StepReport Trainer::collect() {
   const StepValues v = numbers_->collect();
   const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
+  bad_steps_.note(r, scales_loss());
+  limit_.add(r.seconds);
+  if (!config_.origins.contains("comm_timeout")) watchdog_->set_timeout(limit_.seconds());
   if (scales_loss()) {
     state_.extra["loss_scale"] = std::to_string(v.loss_scale);
     state_.extra["loss_scale_good_steps"] = std::to_string(v.good_steps);
@@ -296,7 +331,7 @@ StepReport Trainer::collect() {
     return r;
   }
   observer_.line(cat("warning: step ", r.step, " has a loss of ", r.loss, " and a gradient norm of ", r.grad_norm,
-                     "; its update is skipped on all ranks",
+                     "; its update is skipped on all ranks; ", samples_text(r, *source_, config_.ctx_len),
                      scales_loss() ? cat(", and the loss scale goes from ", v.applied_scale, " to ", v.loss_scale) : ""));
   return r;
 }
@@ -311,7 +346,8 @@ Due Trainer::due_after_step() {
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
   const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
   due.first_pass = !due.end && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps;
-  due.save = !due.end && (flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
+  due.hash = config_.hash_every > 0 && state_.step % config_.hash_every == 0;
+  due.save = !due.end && (save_put_off_ || flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
   return due;
 }
 
@@ -321,7 +357,8 @@ void Trainer::after_step() {
   const Due due = due_after_step();
   while (pending_.size() > 1) report(collect(), nullptr);
   if (gpu_ && !due.any()) return;
-  const StepReport last = collect();
+  StepReport last = collect();
+  if (due.hash) last.hash = hasher_->of(*shards_, comm_);
   std::optional<Validation::Result> validated;
   if (due.validation)
     validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
@@ -336,10 +373,27 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (log_) log_->step(r, validated);
   observer_.step(r);
   if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
+  if (bad_steps_.too_many()) stop_at_bad_steps();
   if (!gpu_ || memory_compared_) return;
   memory_compared_ = true;  // by now everything that a step takes has been taken
   observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
                      "; predicted: ", mebibytes(memory_planned_)));
+}
+
+// Nothing of what led here is saved: the run ends, and what can be continued is the newest checkpoint.
+void Trainer::stop_at_bad_steps() {
+  if (saver_->busy()) commit_save();
+  watchdog_->pause();
+  const std::string culprit = first_not_finite(bare(), *model_, *shards_, comm_);
+  const bool told = leads() && bad_steps_.write_report(path("bad-steps.json"), *source_, config_.ctx_len, culprit);
+  std::vector<std::string> warnings;
+  const std::optional<std::string> newest = newest_checkpoint(config_.proj_dir, warnings);
+  fail(cat("steps ", bad_steps_.first(), " to ", bad_steps_.last(), " had no finite loss or gradient (--max_bad_steps ", bad_steps_.n(), "); ",
+           culprit.empty() ? "all weights are finite" : "not finite: " + culprit, "; nothing of these steps is saved; ",
+           told ? path("bad-steps.json") + " names their samples; " : "",
+           newest ? cat("--resume auto goes back to ", *newest) : std::string("there is no checkpoint to go back to"),
+           "; a smaller --lr_init or --grad_clip may help"),
+       ExitCode::failure);
 }
 
 void Trainer::end_mini_epoch(const StepReport& report) {
@@ -370,9 +424,12 @@ void Trainer::export_or_warn(const std::string& file) {
 
 // Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.
 void Trainer::save(bool wait) {
+  save_put_off_ = !wait && bad_steps_.any();  // what cannot be continued from is no checkpoint
+  if (save_put_off_) return;
   if (saver_->busy()) commit_save();
   if (last_saved_step_ == state_.step) return;
   watchdog_->pause();
+  state_.extra["state_hash"] = hasher_->of(*shards_, comm_);
   std::vector<TensorPiece> pieces;
   const bool writes = shards_->in_first_group();
   for (const OwnedPiece& p : writes ? shards_->owned_pieces() : std::vector<OwnedPiece>{}) {
@@ -449,8 +506,7 @@ ExitCode Trainer::run() {
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
-  watchdog_.emplace(config_.comm_timeout_s, comm_.rank(), comm_.pending(), comm_.size() > 1 ? &flags_.terminated : nullptr);
+  start_watching(comm_.size() > 1);
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
     queue_step();
@@ -460,16 +516,60 @@ ExitCode Trainer::run() {
   return finish(false);
 }
 
+// What a run needs beside its tensors before its first step. Peers tell each other that they live in proj_dir.
+void Trainer::start_watching(bool with_peers) {
+  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
+  hasher_.emplace(bare());
+  slow_ranks_ = SlowRanks(gather_texts(comm_, host_name()));
+  if (with_peers) heartbeats_.emplace(path("ranks.alive"), comm_.rank(), comm_.size());
+  const bool over_gpus = &comm_.host() != &comm_;
+  watchdog_.emplace(WatchdogOptions{.timeout_s = config_.comm_timeout_s,
+                                    .rank = comm_.rank(),
+                                    .on_gpu = over_gpus ? comm_.pending() : nullptr,
+                                    .on_host = comm_.host().pending(),
+                                    .peers = heartbeats_ ? &*heartbeats_ : nullptr,
+                                    .terminated = comm_.size() > 1 ? &flags_.terminated : nullptr});
+}
+
+void Trainer::replay(int64_t last_step) {
+  open();
+  plan_memory();
+  load();
+  start_watching(false);
+  const auto saved = state_.extra.find("state_hash");
+  if (const std::string loaded = hasher_->of(*shards_, comm_); saved != state_.extra.end() && saved->second != loaded)
+    fail(cat("the state of ", start_.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
+         ExitCode::failure);
+  while (state_.step < last_step) {
+    queue_step();
+    StepReport r = collect();
+    r.hash = hasher_->of(*shards_, comm_);
+    observer_.step(r);
+  }
+}
+
+// On an error collectives end before the memory goes that they use.
+template <class Body>
+auto giving_up_on_errors(Comm& comm, const Body& body) {
+  try {
+    return body();
+  } catch (...) {
+    comm.give_up();
+    throw;
+  }
+}
+
 }  // namespace
 
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
   Trainer trainer(config, comm, machine, observer, flags);
-  try {
-    return trainer.run();
-  } catch (...) {
-    comm.give_up();  // before the memory goes that its collectives use
-    throw;
-  }
+  return giving_up_on_errors(comm, [&] { return trainer.run(); });
+}
+
+void replay(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, int64_t last_step) {
+  StopFlags none;
+  Trainer trainer(config, comm, machine, observer, none);
+  giving_up_on_errors(comm, [&] { trainer.replay(last_step); });
 }
 
 }  // namespace rk
