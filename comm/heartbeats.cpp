@@ -100,8 +100,10 @@ size_t Heartbeats::describe(char* text, size_t n, double at_least_s) const noexc
     for (int r = 0; r < size_; ++r) {
       if (r == rank_ || seen_[static_cast<size_t>(r)].beats == 0 || !counts(seen_[static_cast<size_t>(r)])) continue;
       if (++found > 16) continue;
-      if (found == 1) add("%srank %d", separator, r);
-      else add(", %d", r);
+      if (found == 1)
+        add("%srank %d", separator, r);
+      else
+        add(", %d", r);
     }
     if (found > 16) add(" and %d more", found - 16);
     return found;
@@ -110,7 +112,8 @@ size_t Heartbeats::describe(char* text, size_t n, double at_least_s) const noexc
   const int n_silent = name("", silent);
   if (n_silent > 0) add(": no sign of life for %.0f s or more", at_least_s);
   const int64_t step = step_;
-  if (name(n_silent > 0 ? "; " : "", [&](const Seen& s) { return !silent(s) && s.step > 0 && s.step < step; }) > 0) add(" in an earlier step");
+  if (name(n_silent > 0 ? "; " : "", [&](const Seen& s) { return !silent(s) && s.step > 0 && s.step < step; }) > 0)
+    add(" in an earlier step");
   return used;
 }
 

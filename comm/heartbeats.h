@@ -1,6 +1,6 @@
-// Signs of life of all ranks, in one small file of a folder that all of them see. Where a rank is stopped, or its host is gone, nothing tells
-// the others: MPI and NCCL wait. A thread of each rank writes its record every two seconds, whatever the rank's other threads do, and reads
-// those of the others while someone has a reason to ask.
+// Signs of life of all ranks, in one small file of a folder that all of them see. Where a rank is stopped, or its host is gone, nothing
+// tells the others: MPI and NCCL wait. A thread of each rank writes its record every two seconds, whatever the rank's other threads do, and
+// reads those of the others while someone has a reason to ask.
 #pragma once
 #include <atomic>
 #include <condition_variable>

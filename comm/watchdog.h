@@ -24,7 +24,8 @@ struct WatchdogOptions {
 
 // On expiry prints rank, step, the last named operation and unit, and what the others in its options say, then _exit(70): mpirun or srun
 // ends the other ranks. The same when this rank has stood still for silence_s, saves and loads included, and a peer has been silent for as
-// long. Where another rank has died, mpirun or srun are the ones that end this one: told so by `terminated`, it prints once what it waits for.
+// long. Where another rank has died, mpirun or srun are the ones that end this one: told so by `terminated`, it prints once what it waits
+// for.
 class Watchdog {
  public:
   explicit Watchdog(const WatchdogOptions& options);

@@ -82,8 +82,8 @@ void print_data_order(std::vector<std::string> words) {
     const StepReport of{.first_sample = 1 + (step - 1) * order.samples_per_step, .samples = order.samples_per_step};
     const std::vector<int64_t> offsets = token_offsets(of, *source, config.ctx_len, of.samples);
     for (size_t row = 0; row < offsets.size(); ++row)
-      std::printf("%lld %zu %lld %lld\n", static_cast<long long>(step), row, static_cast<long long>(of.first_sample) + static_cast<long long>(row),
-                  static_cast<long long>(offsets[row]));
+      std::printf("%lld %zu %lld %lld\n", static_cast<long long>(step), row,
+                  static_cast<long long>(of.first_sample) + static_cast<long long>(row), static_cast<long long>(offsets[row]));
   }
 }
 

@@ -73,8 +73,10 @@ RankCard make_rank_card(const RunConfig& config, int gpu) {
     if (!value.empty()) card.statements.push_back({.what = what, .value = value, .rule = rule, .lines = {}});
   };
   say("rookery", ROOKERY_VERSION);
-  card.statements.push_back(
-      {.what = "program", .value = file_identity("/proc/self/exe"), .shown = false, .lines = cat("path ", std::filesystem::read_symlink("/proc/self/exe").string(), "\n")});
+  card.statements.push_back({.what = "program",
+                             .value = file_identity("/proc/self/exe"),
+                             .shown = false,
+                             .lines = cat("path ", std::filesystem::read_symlink("/proc/self/exe").string(), "\n")});
   say("MPI", mpi_version());
   say("CUDA", cuda_runtime_version());
   say("driver for CUDA", gpu >= 0 ? cuda_driver_version() : "", Statement::Rule::may_differ);

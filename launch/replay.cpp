@@ -25,9 +25,12 @@ struct ReplayOptions {
 
 void print_help() {
   std::fputs(
-      "rookery replay --step N --proj_dir DIR [OPTIONS] makes the steps of a run again, from its newest checkpoint before step N up to step N,\n"
-      "and compares every loss and gradient norm with metrics.jsonl to the last digit, and the hash of weights and moments where the run has\n"
-      "written one (--hash_every, and each checkpoint that is kept). It writes nothing. The options are those of the run; OPTIONS of rookery\n"
+      "rookery replay --step N --proj_dir DIR [OPTIONS] makes the steps of a run again, from its newest checkpoint before step N up to "
+      "step N,\n"
+      "and compares every loss and gradient norm with metrics.jsonl to the last digit, and the hash of weights and moments where the run "
+      "has\n"
+      "written one (--hash_every, and each checkpoint that is kept). It writes nothing. The options are those of the run; OPTIONS of "
+      "rookery\n"
       "train overrule them. As many ranks are started as have written the checkpoint, --devices or mpirun say otherwise.\n"
       "Exit code 0: all equal; 1: something is different.\n",
       stdout);
@@ -92,8 +95,8 @@ int replay_as_rank(const ReplayOptions& o) {
   int64_t different = recorded && !recorded->all_equal();
   comm.host().all_reduce({&different, {1}, DType::i64, Device::cpu}, Reduce::max).wait();
   if (recorded)
-    log_info(cat(o.step - start.step, " steps from ", start.folder, ", ", recorded->n_hashes(), " hashes compared: ",
-                 different ? "DIFFERENT" : "all equal"));
+    log_info(cat(o.step - start.step, " steps from ", start.folder, ", ", recorded->n_hashes(),
+                 " hashes compared: ", different ? "DIFFERENT" : "all equal"));
   return static_cast<int>(different ? ExitCode::failure : ExitCode::done);
 }
 

@@ -102,7 +102,7 @@ class MpiComm final : public Comm {
   void gather_slices(Operation& op, const Tensor& whole);    // each rank's slice of `whole` -> all of it
   bool messages_done(Operation& op);                         // of the phase; notes those that have come
   void show_oldest() { oldest_.store(pending_.empty() ? nullptr : pending_.front(), std::memory_order_release); }
-  bool finish_phase(Operation& op);                          // whether the operation is complete
+  bool finish_phase(Operation& op);  // whether the operation is complete
   void sum_parts(Operation& op);
   void wait_for_all();
   bool pending(uint64_t id) const;

@@ -27,8 +27,8 @@ __global__ void __launch_bounds__(kThreads) add_words(const Bits* x, int64_t n, 
 template <class Bits>
 void add(const Exec& ex, const StateHash& a) {
   const int64_t n = a.x.numel(), blocks = std::min(ceil_div(n, kThreads), kMostBlocks);
-  launch(ex, add_words<Bits>, {.grid = static_cast<unsigned>(blocks), .block = kThreads}, static_cast<const Bits*>(a.x.data), n, a.key, a.first,
-         static_cast<unsigned long long*>(a.out.data));
+  launch(ex, add_words<Bits>, {.grid = static_cast<unsigned>(blocks), .block = kThreads}, static_cast<const Bits*>(a.x.data), n, a.key,
+         a.first, static_cast<unsigned long long*>(a.out.data));
 }
 
 }  // namespace

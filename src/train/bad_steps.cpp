@@ -11,7 +11,7 @@
 namespace rk {
 namespace {
 
-constexpr int64_t kNamedOffsets = 6;         // in a line
+constexpr int64_t kNamedOffsets = 6;          // in a line
 constexpr int64_t kChunk = int64_t{1} << 20;  // elements on their way through the host
 
 nlohmann::json number(double x) { return std::isfinite(x) ? nlohmann::json(x) : nlohmann::json(std::to_string(x)); }
@@ -76,7 +76,8 @@ std::vector<int64_t> token_offsets(const StepReport& step, const BatchSource& so
   std::vector<int32_t> tokens(T), targets(T);
   std::vector<float> weights(T);
   std::vector<int64_t> offsets;
-  for (int64_t i = 0; i < std::min(step.samples, most); ++i) offsets.push_back(source.sample(step.first_sample + i, tokens, targets, weights));
+  for (int64_t i = 0; i < std::min(step.samples, most); ++i)
+    offsets.push_back(source.sample(step.first_sample + i, tokens, targets, weights));
   return offsets;
 }
 

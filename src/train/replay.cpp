@@ -86,8 +86,8 @@ std::string RecordedSteps::judged(const char* what, double now, std::optional<do
 
 std::string RecordedSteps::compare(const StepReport& r) {
   const Recorded& was = steps_.at(r.step);
-  std::string line = cat("step ", r.step, ": ", judged("loss", r.loss, was.loss), ", ", judged("norm", r.grad_norm, was.grad_norm), ", hash ",
-                         r.hash);
+  std::string line =
+      cat("step ", r.step, ": ", judged("loss", r.loss, was.loss), ", ", judged("norm", r.grad_norm, was.grad_norm), ", hash ", r.hash);
   if (was.hash.empty()) return line + " not recorded";
   ++n_hashes_;
   all_equal_ &= was.hash == r.hash;

@@ -12,9 +12,9 @@ namespace rk {
 
 // Where the replay of a step begins: the newest complete checkpoint before it.
 struct ReplayStart {
-  std::string folder;   // proj_dir/step-NNNNNNNN
-  int64_t step = 0;     // that many steps are done in it
-  int64_t n_files = 1;  // as many ranks have written it
+  std::string folder;              // proj_dir/step-NNNNNNNN
+  int64_t step = 0;                // that many steps are done in it
+  int64_t n_files = 1;             // as many ranks have written it
   std::vector<std::string> words;  // the options of the run that wrote it, as words of a command line
 };
 // fail()s where proj_dir holds none.

@@ -376,8 +376,8 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (bad_steps_.too_many()) stop_at_bad_steps();
   if (!gpu_ || memory_compared_) return;
   memory_compared_ = true;  // by now everything that a step takes has been taken
-  observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
-                     "; predicted: ", mebibytes(memory_planned_)));
+  observer_.line(
+      cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()), "; predicted: ", mebibytes(memory_planned_)));
 }
 
 // Nothing of what led here is saved: the run ends, and what can be continued is the newest checkpoint.
@@ -388,8 +388,8 @@ void Trainer::stop_at_bad_steps() {
   const bool told = leads() && bad_steps_.write_report(path("bad-steps.json"), *source_, config_.ctx_len, culprit);
   std::vector<std::string> warnings;
   const std::optional<std::string> newest = newest_checkpoint(config_.proj_dir, warnings);
-  fail(cat("steps ", bad_steps_.first(), " to ", bad_steps_.last(), " had no finite loss or gradient (--max_bad_steps ", bad_steps_.n(), "); ",
-           culprit.empty() ? "all weights are finite" : "not finite: " + culprit, "; nothing of these steps is saved; ",
+  fail(cat("steps ", bad_steps_.first(), " to ", bad_steps_.last(), " had no finite loss or gradient (--max_bad_steps ", bad_steps_.n(),
+           "); ", culprit.empty() ? "all weights are finite" : "not finite: " + culprit, "; nothing of these steps is saved; ",
            told ? path("bad-steps.json") + " names their samples; " : "",
            newest ? cat("--resume auto goes back to ", *newest) : std::string("there is no checkpoint to go back to"),
            "; a smaller --lr_init or --grad_clip may help"),

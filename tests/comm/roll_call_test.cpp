@@ -93,7 +93,8 @@ TEST(RollCall, AStatementThatOneRankDoesNotMakeIsADifference) {
 TEST(RollCall, CardsOfAllRanksReachAll) {
   test::for_each_world([](Comm& comm) {
     RankCard mine = card("n" + std::to_string(comm.rank() / 2), comm.rank() % 2);
-    mine.statements.push_back({.what = "options", .value = comm.rank() == 0 ? "a" : "b", .lines = "of rank " + std::to_string(comm.rank())});
+    mine.statements.push_back(
+        {.what = "options", .value = comm.rank() == 0 ? "a" : "b", .lines = "of rank " + std::to_string(comm.rank())});
     const std::vector<RankCard> cards = call_roll(comm, mine);
     ASSERT_EQ(cards.size(), static_cast<size_t>(comm.size()));
     for (int r = 0; r < comm.size(); ++r) {

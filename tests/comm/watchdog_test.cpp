@@ -115,7 +115,8 @@ TEST_F(WatchdogTest, SaysWhatItWaitsForWhenToldToEnd) {
   };
   const std::string words = words_of(true, 1500);
   EXPECT_EQ(words.find("[rank 2] told to end; no progress for "), 0u) << words;
-  EXPECT_NE(words.find("in step 3, in \"forward\"; on the GPU: all-gather of weights (number 5) has begun and not ended"), std::string::npos);
+  EXPECT_NE(words.find("in step 3, in \"forward\"; on the GPU: all-gather of weights (number 5) has begun and not ended"),
+            std::string::npos);
   EXPECT_EQ(std::count(words.begin(), words.end(), '\n'), 1) << words;
   EXPECT_EQ(words_of(false, 1000), "");
   EXPECT_EQ(words_of(true, 100), "") << "a rank that goes on has nothing to say";
