@@ -39,7 +39,7 @@ const char* name_of(Phase p) {
 
 }  // namespace
 
-void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
+bool Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   io_ = &io;
   if (ex.dry()) bind_shapes(model_, ex.device);
   const ArenaScope base(*ex.kept);
@@ -47,6 +47,7 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   for (size_t i = 0; i < plan.size(); ++i) {
     const Visit& v = plan[i];
     const Segment& seg = io.micro[static_cast<size_t>(v.micro)][static_cast<size_t>(v.segment)];
+    if (io.leave && (i == 0 || plan[i - 1].micro != v.micro) && io.leave()) return false;
     if (io.visit) *io.visit = i;
     if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase), unit(v).name.c_str());
     if (!ex.dry()) {
@@ -63,6 +64,7 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
     if (v.grads_ready) shards_->grads_ready(ex, v.unit, v.last);
     if (i + 1 == plan.size() || plan[i + 1].unit != v.unit) shards_->release(v.unit);
   }
+  return true;
 }
 
 // Sizes the tables and takes what lives as long as the run: states, the flow's shared part, gradients of both. Micro-batches have

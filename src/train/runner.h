@@ -1,5 +1,6 @@
 // Executes a plan: a loop over visits that makes no decisions.
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct StepIo {
   std::span<const Tensor> initial_state, final_state, dfinal_state, dinitial_state;
   Watchdog* watchdog = nullptr;
   int64_t step = 0;
+  // Asked before each micro-batch, with the same answer on every rank; true: the rest of the plan is left out.
+  std::function<bool()> leave;
   size_t* visit = nullptr;  // set to the place in the plan before each visit, for whoever watches the operators
 };
 
@@ -27,7 +30,8 @@ struct StepIo {
 class Runner {
  public:
   Runner(Model& model, Shards* shards) : model_(model), shards_(shards) {}
-  void run(const Exec& ex, const Plan& plan, const StepIo& io);
+  // False: it was left; reductions of gradients that it has started may be under way, and their sums mean nothing.
+  bool run(const Exec& ex, const Plan& plan, const StepIo& io);
 
  private:
   // One unit on one segment.

@@ -31,8 +31,10 @@ namespace {
 constexpr double kFirstLossScale = 65536;   // of fp16
 constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
+constexpr double kLongStep_s = 10;  // steps are that long: a request to stop is looked for before each micro-batch
+
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kLongSteps, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
@@ -57,7 +59,9 @@ class Trainer {
   ExitCode write_init();
   void restore();
   void start_watching(bool with_peers);
-  void queue_step();
+  bool queue_step();
+  bool ranks_want_to_stop();
+  ExitCode leave_step();
   void tell_ranks();
   void compare_ranks();
   Due due_after_step();
@@ -70,6 +74,7 @@ class Trainer {
   void save(bool wait);
   void commit_save();
   ExitCode finish(bool interrupted);
+  bool stop_is_asked() const { return flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop"))); }
   bool flag(Flag what) const { return host_flags_[what] > 0; }
   bool scales_loss() const { return model_->dtype == DType::f16; }
   bool leads() const { return comm_.rank() == 0; }
@@ -115,6 +120,7 @@ class Trainer {
   std::optional<Watchdog> watchdog_;
   StepLimit limit_{config_.comm_timeout_s};
   BadSteps bad_steps_{config_.max_bad_steps};
+  double seconds_of_step_ = 0;  // of the last one that was reported
   OwnTime own_time_;
   SlowRanks slow_ranks_;
   SaveCadence cadence_;
@@ -227,8 +233,9 @@ void Trainer::restore() {
   observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
 }
 
-// Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place.
-void Trainer::queue_step() {
+// Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place. False:
+// the ranks have left the step to stop, and nothing has changed.
+bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
   own_time_.begin_step(waited_s(comm_));
@@ -252,9 +259,15 @@ void Trainer::queue_step() {
   io.truncated = config_.bptt == "truncated";
   io.watchdog = &*watchdog_;
   io.step = state_.step + 1;
-  runner_->run(ex, plan_, io);
+  // What is offloaded is worked on beside the step, which therefore is always finished.
+  if (flag(kLongSteps) && !config_.offload_optimizer) io.leave = [this] { return ranks_want_to_stop(); };
+  const bool complete = runner_->run(ex, plan_, io);
   watchdog_->progress(state_.step + 1, "reduction of gradients");
   shards_->finish_grads(ex);
+  if (!complete) {
+    pending_.drop();
+    return false;
+  }
   shards_->add_grad_squares(ex, numbers_->squares());
   numbers_->keep_rank_loss(ex);
   tell_ranks();
@@ -288,6 +301,21 @@ void Trainer::queue_step() {
   r.tokens = state_.tokens;
   own_time_.end_step(waited_s(comm_));
   if (flag(kCompareRanks)) compare_ranks();
+  return true;
+}
+
+bool Trainer::ranks_want_to_stop() {
+  watchdog_->progress(state_.step + 1, "agreement on a request to stop");
+  double wish = stop_is_asked();
+  comm_.host().all_reduce({&wish, {1}, DType::f64, Device::cpu}, Reduce::max).wait();
+  return wish > 0;
+}
+
+// The micro-batches of the unfinished step are computed again by the run that goes on.
+ExitCode Trainer::leave_step() {
+  while (pending_.size() > 0) report(collect(), nullptr);
+  observer_.line(cat("step ", state_.step + 1, " is left unfinished and begins anew when the run goes on"));
+  return finish(true);
 }
 
 // A GPU's own time cannot be told from its waiting without waiting for it, so that only ranks on the CPU compare.
@@ -300,10 +328,11 @@ void Trainer::compare_ranks() {
 
 // The step's sums, and what every rank has to know before it goes on.
 void Trainer::tell_ranks() {
-  host_flags_[kStop] = flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop")));
+  host_flags_[kStop] = stop_is_asked();
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
+  host_flags_[kLongSteps] = leads() && seconds_of_step_ > kLongStep_s;
   host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
   Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
@@ -319,6 +348,7 @@ StepReport Trainer::collect() {
   const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
   bad_steps_.note(r, scales_loss());
+  seconds_of_step_ = r.seconds;
   limit_.add(r.seconds);
   if (!config_.origins.contains("comm_timeout")) watchdog_->set_timeout(limit_.seconds());
   if (scales_loss()) {
@@ -509,7 +539,7 @@ ExitCode Trainer::run() {
   start_watching(comm_.size() > 1);
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
-    queue_step();
+    if (!queue_step()) return leave_step();
     after_step();
     if (flag(kStop) && !horizon_.reached(state_.step)) return finish(true);
   }
@@ -541,7 +571,7 @@ void Trainer::replay(int64_t last_step) {
     fail(cat("the state of ", start_.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
          ExitCode::failure);
   while (state_.step < last_step) {
-    queue_step();
+    if (!queue_step()) fail(cat(path("stop"), " asks the run to stop; remove it to replay"));
     StepReport r = collect();
     r.hash = hasher_->of(*shards_, comm_);
     observer_.step(r);

@@ -68,6 +68,34 @@ check "a stopped rank: no process left" wait_for 10 no_process_of "$work/run"
 check "a stopped rank: resumes" says "$work/again" "resumed from"
 rm -rf "$work/run"
 
+# Steps of many seconds are left at the next micro-batch, on all ranks, and the run that goes on makes the numbers of an undisturbed one.
+long=("${options[@]}" --n_layer 4 --n_embd 256 --ctx_len 256 --accumulate_grad_batches 40 --micro_bsz 4 --max_steps 2)
+"$rookery" train "${long[@]}" --devices 2 > "$work/log" 2>&1
+cp "$work/run/metrics.jsonl" "$work/undisturbed.jsonl"
+cp "$work/run/rwkv-final.pth" "$work/undisturbed.pth"
+rm -rf "$work/run"
+"$rookery" train "${long[@]}" --devices 2 > "$work/log" 2>&1 &
+job=$!
+wait_for 300 grep -q '"step":1,' "$work/run/metrics.jsonl"
+step_s=$(sed -E 's/.*"seconds":([0-9]+).*/\1/' "$work/run/metrics.jsonl")
+sleep 1
+kill -USR1 $job
+began=$SECONDS
+wait $job
+check "a long step ($step_s s) is left: exit code" equal $? 75
+if [ "$step_s" -gt 10 ]; then
+  check "a long step is left at once" [ $((SECONDS - began)) -le $((step_s / 3 + 2)) ]
+  check "a long step is left: said" says "$work/log" "step 2 is left unfinished"
+  check "a long step is left: nothing of it is saved" equal "$(basename "$(find "$work/run" -maxdepth 1 -name 'step-*')")" step-00000001
+else
+  echo "skip leaving a step: steps of $step_s s are too short"
+fi
+"$rookery" train "${long[@]}" --devices 2 --resume auto > "$work/log" 2>&1
+numbers() { sed -E 's/^\{"step":([0-9]+),"loss":([^,]+),.*"grad_norm":([^,]+),.*/\1 \2 \3/' "$1"; }
+check "a long step is left: the same numbers" equal "$(numbers "$work/run/metrics.jsonl")" "$(numbers "$work/undisturbed.jsonl")"
+check "a long step is left: the same weights" cmp "$work/run/rwkv-final.pth" "$work/undisturbed.pth"
+rm -rf "$work/run"
+
 # A learning rate that no run survives. Its steps end it, and what can be continued is older.
 for ranks in 1 2; do
   "$rookery" train "${options[@]}" --devices $ranks --max_steps 3 --save_every 3 > "$work/log" 2>&1
