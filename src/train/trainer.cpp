@@ -34,7 +34,7 @@ constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubl
 constexpr double kLongStep_s = 10;  // steps are that long: a request to stop is looked for before each micro-batch
 
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kLongSteps, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
@@ -243,9 +243,12 @@ bool Trainer::queue_step() {
   batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
   step.offsets = batcher_->offsets();
 
-  step.rank_targets = step.targets = batcher_->n_targets();
+  step.rank_targets = batcher_->n_targets();
+  double counts[] = {step.rank_targets, leads() && seconds_of_step_ > kLongStep_s ? 1.0 : 0.0};
   watchdog_->progress(state_.step + 1, "counting tokens");
-  comm_.all_reduce({&step.targets, {1}, DType::f64, Device::cpu}, Reduce::sum).wait();
+  comm_.all_reduce({counts, {2}, DType::f64, Device::cpu}, Reduce::sum).wait();
+  step.targets = counts[0];
+  const bool long_steps = counts[1] > 0;
   const auto rows = static_cast<double>(horizon_.real_bsz * config_.ctx_len);
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
@@ -260,7 +263,7 @@ bool Trainer::queue_step() {
   io.watchdog = &*watchdog_;
   io.step = state_.step + 1;
   // What is offloaded is worked on beside the step, which therefore is always finished.
-  if (flag(kLongSteps) && !config_.offload_optimizer) io.leave = [this] { return ranks_want_to_stop(); };
+  if (long_steps && !config_.offload_optimizer) io.leave = [this] { return ranks_want_to_stop(); };
   const bool complete = runner_->run(ex, plan_, io);
   watchdog_->progress(state_.step + 1, "reduction of gradients");
   shards_->finish_grads(ex);
@@ -332,7 +335,6 @@ void Trainer::tell_ranks() {
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
-  host_flags_[kLongSteps] = leads() && seconds_of_step_ > kLongStep_s;
   host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
   Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
