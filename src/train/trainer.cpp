@@ -8,8 +8,10 @@
 #include "kernels/step_control/op.h"
 #include "train/build.h"
 #include "train/horizon.h"
-#include "train/initial_weights.h"
+#include "train/init_run.h"
+#include "train/loss_scale.h"
 #include "train/pending_steps.h"
+#include "train/position.h"
 #include "train/run_guard.h"
 #include "train/run_log.h"
 #include "train/run_settle.h"
@@ -21,7 +23,6 @@
 namespace rk {
 namespace {
 
-constexpr double kFirstLossScale = 65536;   // of fp16
 constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
 // What the ranks tell each other once a step beside its sums.
@@ -46,8 +47,6 @@ class Trainer {
   void plan_memory();
   void load();
   void load_weights_of_start();
-  void make_proj_dir();
-  ExitCode write_init();
   void restore();
   void start_guard(bool writes);
   bool queue_step();
@@ -124,7 +123,7 @@ void Trainer::open() {
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
     source_ = make_pile_source(data_, config_.ctx_len, config_.magic_prime, model_->n_vocab);
   });
-  agree(comm_, [&] { make_proj_dir(); });
+  agree(comm_, [&] { make_proj_dir(config_.proj_dir); });
   for (const auto& w : data_->warnings()) observer_.line("warning: " + w);
   for (const auto& r : start_.remarks) observer_.line(r);
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
@@ -175,15 +174,8 @@ void Trainer::load() {
     state_.extra["epoch_steps"] = std::to_string(horizon_.epoch_steps);
     state_.extra["warmup_steps"] = std::to_string(start_.warmup_steps);
   }
-  const auto kept = [&](const char* name, double otherwise) {
-    const auto it = state_.extra.find(name);
-    return it != state_.extra.end() ? std::stod(it->second) : otherwise;
-  };
-  if (scales_loss()) {
-    numbers_->set_state(bare(), state_.adam_t, kept("loss_scale", kFirstLossScale), static_cast<int64_t>(kept("loss_scale_good_steps", 0)));
-  } else {
-    numbers_->set_state(bare(), state_.adam_t, 1, 0);
-  }
+  const LossScale scale = loss_scale_of(state_, scales_loss());
+  numbers_->set_state(bare(), state_.adam_t, scale.scale, scale.good_steps);
   state_.model_dtype = name_of(model_->dtype);
   state_.config = config_.text;
   if (start_.kind == Start::Kind::fresh) export_weights(exec(), *model_, *shards_, path("rwkv-init.pth"));
@@ -266,17 +258,7 @@ bool Trainer::queue_step() {
   numbers_->queue_copy(ex);
   pending_.queued();
 
-  const int64_t in_run = state_.step - horizon_.first_step;
-  r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;
-  r.epoch_step = in_run % horizon_.epoch_steps + 1;
-  r.epoch_steps = horizon_.epoch_steps;
-  r.step = ++state_.step;
-  r.first_sample = state_.samples + 1;
-  r.samples = horizon_.real_bsz;
-  state_.samples += horizon_.real_bsz;
-  state_.tokens += horizon_.real_bsz * config_.ctx_len;
-  r.last_step = horizon_.last_step;
-  r.tokens = state_.tokens;
+  step_forward(state_, horizon_, r);
   guard_->end_step();
   return true;
 }
@@ -308,10 +290,7 @@ StepReport Trainer::collect() {
   const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
   guard_->note(r, v.loss_scale);
-  if (scales_loss()) {
-    state_.extra["loss_scale"] = std::to_string(v.loss_scale);
-    state_.extra["loss_scale_good_steps"] = std::to_string(v.good_steps);
-  }
+  if (scales_loss()) keep_loss_scale(state_, {v.loss_scale, v.good_steps});
   if (!r.skipped) {
     state_.epoch_loss_sum += r.loss;
     ++state_.epoch_loss_steps;
@@ -443,30 +422,12 @@ ExitCode Trainer::finish(bool interrupted) {
   return ExitCode::done;
 }
 
-// --train_stage 1: the weights that a run would start from, and nothing else.
-ExitCode Trainer::write_init() {
-  agree(comm_, [&] {
-    decide_start(config_);  // refuses a folder with a run in it
-    if (!config_.data_file.empty() && config_.vocab_size == 0) data_ = std::make_shared<const Binidx>(config_.data_file);
-    make_proj_dir();
-    if (leads()) observer_.line(write_initial_weights(config_, data_.get(), model_dtype(config_), path("rwkv-init.pth"), pool_));
-  });
-  return ExitCode::done;
-}
-
-void Trainer::make_proj_dir() {
-  std::error_code error;
-  std::filesystem::create_directories(config_.proj_dir, error);
-  if (error) fail(cat("cannot create --proj_dir ", config_.proj_dir, ": ", error.message()));
-}
-
 void Trainer::load_weights_of_start() {
   if (start_.kind == Start::Kind::fresh) return load_fresh(exec(), *model_, *shards_, config_);
   load_from_file(exec(), *model_, *shards_, start_.path, config_);
 }
 
 ExitCode Trainer::run() {
-  if (config_.train_stage == 1) return write_init();
   open();
   for (const auto& r : horizon_.remarks) observer_.line(r);
   plan_memory();
@@ -525,6 +486,7 @@ ExitCode drive(Trainer& trainer, Comm& comm, std::optional<int64_t> last_step) {
 }  // namespace
 
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
+  if (config.train_stage == 1) return write_init(config, comm, machine, observer);
   Trainer trainer(config, comm, machine, observer, flags);
   return drive(trainer, comm, std::nullopt);
 }
