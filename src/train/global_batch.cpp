@@ -28,13 +28,13 @@ std::string batch_text(const StepBatch& b) {
   return text + ", " + who + (b.per_rank() == 1 ? "none" : cat(b.per_rank() - 1, " instead of ", b.per_rank()));
 }
 
-std::string keep_global_batch(RunConfig& config, const Start& start, int world) {
-  if (start.kind != Start::Kind::checkpoint) return {};
+void keep_global_batch(RunConfig& config, Start& start, int world) {
+  if (start.kind != Start::Kind::checkpoint) return;
   const CheckpointState state = CheckpointReader(start.path).state();
   const auto kept = state.extra.find("real_bsz");
-  if (kept == state.extra.end()) return {};
+  if (kept == state.extra.end()) return;
   const int64_t was = std::stoll(kept->second), now = step_batch(config, world).samples;
-  if (was == now) return {};
+  if (was == now) return;
   if (config.origins.contains("global_bsz"))
     fail(cat(start.path, " was made with real_bsz = ", was, ", this run has ", now, "; leave --global_bsz out, or give ", was,
              ", or begin a new run from its weights with --load_model"));
@@ -42,7 +42,7 @@ std::string keep_global_batch(RunConfig& config, const Start& start, int world) 
   const StepBatch batch = step_batch(config, world);
   config.accumulate = batch.per_rank();
   config.text = config_text(config);
-  return cat("as before, ", batch_text(batch));
+  start.remarks.push_back(cat("as before, ", config.micro_auto ? cat(was, " samples a step") : batch_text(batch)));
 }
 
 }  // namespace rk

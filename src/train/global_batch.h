@@ -18,8 +18,8 @@ void set_micro_bsz(RunConfig& config, int64_t B, int world);
 std::string batch_text(const StepBatch& batch);
 
 // A run that goes on from a checkpoint keeps its samples per step, whatever the ranks are now: sets global_bsz and accumulate of `config`
-// and returns a line that says so, or nothing where they are the same. A typed --global_bsz that is another one is refused. Reads the
-// checkpoint's manifest; the same on every rank that sees the same files.
-std::string keep_global_batch(RunConfig& config, const Start& start, int world);
+// and adds a remark to `start` that says so. A typed --global_bsz that is another one is refused. Reads the checkpoint's manifest; the same
+// on every rank that sees the same files.
+void keep_global_batch(RunConfig& config, Start& start, int world);
 
 }  // namespace rk

@@ -13,8 +13,9 @@ namespace {
 constexpr double kFilled = 0.9;      // of the free memory, above which a choice takes what needs less
 constexpr int kMostWeightSlots = 4;  // gathered units under stage 3: more hides nothing
 
+int asked_stage(const RunConfig& config, const RunPlace& place) { return config.zero >= 0 ? config.zero : place.n_ranks > 1 ? 1 : 0; }
 int stage_of(const RunConfig& config, const RunPlace& place) {
-  const int asked = config.zero >= 0 ? config.zero : place.n_ranks > 1 ? 1 : 0;
+  const int asked = asked_stage(config, place);
   return config.deterministic_reduce ? std::max(asked, 2) : asked;
 }
 
@@ -110,12 +111,12 @@ void remark_on_ordered_sums(RunPlan& plan, const RunConfig& config, const RunPla
   const double world = plan.layout.world, part = (world - 1) / world;
   const auto sent = static_cast<double>(static_cast<size_t>(plan.layout.n()) * size_of(inbox_dtype(place.n_ranks, plan.shards)));
   const auto n_micro = static_cast<double>(plan.shape.micro);
-  const int asked = config.zero >= 0 ? config.zero : place.n_ranks > 1 ? 1 : 0;
+  const int asked = asked_stage(config, place);
   const auto bytes = [](double n) { return mebibytes(static_cast<size_t>(n)); };
   std::string line = cat("--deterministic_reduce: gradients are added up in the order of micro-batches, ",
                          asked < 2 ? "divided as under ZeRO-2; " : "", "each rank sends ", bytes(part * sent * n_micro), " of them a step");
   const double usual = part * sent * (asked >= 2 ? n_micro : asked == 1 ? 1 : 2);
-  if (usual > 0 && usual != part * sent * n_micro) line += cat(" instead of ", bytes(usual));
+  if (usual != part * sent * n_micro) line += cat(" instead of ", bytes(usual));
   plan.remarks.push_back(cat(line, ", adds ", bytes(sent * n_micro), " to sums of its own, and ",
                              bytes(static_cast<double>(plan.memory.sums)), " of losses and squares are reduced"));
 }

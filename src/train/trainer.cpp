@@ -118,6 +118,7 @@ class Trainer {
 void Trainer::open() {
   agree(comm_, [&] {
     start_ = decide_start(config_);
+    keep_global_batch(config_, start_, comm_.size());
     data_ = std::make_shared<const Binidx>(config_.data_file);
     model_ = build_model(config_, start_, data_.get());
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
@@ -126,9 +127,6 @@ void Trainer::open() {
   agree(comm_, [&] { make_proj_dir(); });
   for (const auto& w : data_->warnings()) observer_.line("warning: " + w);
   for (const auto& r : start_.remarks) observer_.line(r);
-  std::string kept;
-  agree(comm_, [&] { kept = keep_global_batch(config_, start_, comm_.size()); });
-  if (!kept.empty()) observer_.line(kept);
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
   if (config_.magic_prime == 0)
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));

@@ -16,7 +16,9 @@ train() { # train RUN RANKS MORE...
 # Everything of every step that does not tell the time.
 numbers() { sed -E 's/"tokens_per_s":[^,]*,"seconds":[^,]*,//' "$work/$1/metrics.jsonl"; }
 same() { # same RUN REFERENCE
-  check "$1: losses, norms and validation losses to the last digit" equal "$(numbers "$1")" "$(numbers "$2")"
+  numbers "$1" > "$work/numbers"
+  numbers "$2" > "$work/expected"
+  check "$1: losses, norms and validation losses to the last digit" cmp "$work/numbers" "$work/expected"
   check "$1: weights bit by bit" cmp "$work/$1/rwkv-final.pth" "$work/$2/rwkv-final.pth"
 }
 
@@ -44,10 +46,11 @@ train segments-4 4 --chunk_ctx 12
 check "segments of time" equal $? 0
 same segments-4 segments
 
-train moved 4 --max_steps 4
-train moved 2 --max_steps 7 --zero 3 --resume auto
+train moved 4 --max_steps 5
+train moved 2 --max_steps 8 --zero 3 --resume auto
 train moved 3 --resume auto
 check "4, then 2, then 3 ranks" equal $? 0
+sed -i '/"step":8,/s/,"val_loss":[^,]*,"val_tokens":[0-9]*//' "$work/moved/metrics.jsonl"  # where a part of the run ended
 same moved fp32
 
 # Without it ranks show in the last digits: otherwise nothing above would be worth much.
