@@ -123,6 +123,11 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
     if (std::find(missing.begin(), missing.end(), piece.param) != missing.end()) fresh.put(stream, *piece.param, piece.first, piece.values);
 }
 
+void load_start(const Exec& ex, Model& model, Shards& shards, const Start& start, const RunConfig& config) {
+  if (start.kind == Start::Kind::fresh) return load_fresh(ex, model, shards, config);
+  load_from_file(ex, model, shards, start.path, config);
+}
+
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
   Buffer staging;
   if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);
@@ -156,10 +161,10 @@ void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, 
     }
 }
 
-FlatLayout flat_layout(Model& model, int world, int64_t max_bucket) {
+FlatLayout flat_layout(Model& model, int world, int64_t max_bucket, int64_t shard_multiple) {
   std::vector<std::vector<Param*>> params;
   for (size_t u = 0; u < model.units.size(); ++u) params.push_back(model.params_of(static_cast<int>(u)));
-  return make_flat_layout(params, world, max_bucket);
+  return make_flat_layout(params, world, max_bucket, shard_multiple);
 }
 
 std::vector<TensorShape> tensor_shapes(const Model& model) {

@@ -5,11 +5,12 @@
 
 #include "comm/agree.h"
 #include "data/sampling.h"
-#include "kernels/step_control/op.h"
 #include "train/build.h"
+#include "train/global_batch.h"
 #include "train/horizon.h"
 #include "train/init_run.h"
 #include "train/loss_scale.h"
+#include "train/ordered_sums.h"
 #include "train/pending_steps.h"
 #include "train/position.h"
 #include "train/run_guard.h"
@@ -22,8 +23,6 @@
 
 namespace rk {
 namespace {
-
-constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
 // What the ranks tell each other once a step beside its sums.
 enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
@@ -46,7 +45,6 @@ class Trainer {
   void open();
   void plan_memory();
   void load();
-  void load_weights_of_start();
   void restore();
   void start_guard(bool writes);
   bool queue_step();
@@ -90,6 +88,7 @@ class Trainer {
   Horizon horizon_;
   Plan plan_;
   RunSite site_;
+  StepBatch batch_;
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -99,6 +98,7 @@ class Trainer {
   std::optional<Runner> runner_;
   Arena kept_, scratch_;
   std::optional<StepNumbers> numbers_;
+  std::optional<OrderedSums> ordered_;  // of --deterministic_reduce
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
   std::optional<RunGuard> guard_;
@@ -118,6 +118,7 @@ class Trainer {
 void Trainer::open() {
   agree(comm_, [&] {
     start_ = decide_start(config_);
+    keep_global_batch(config_, start_, comm_.size());
     data_ = std::make_shared<const Binidx>(config_.data_file);
     model_ = build_model(config_, start_, data_.get());
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
@@ -131,6 +132,7 @@ void Trainer::open() {
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
   site_ = find_site(comm_, machine_);
   if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
+  batch_ = step_batch(config_, comm_.size());
   shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
@@ -153,6 +155,7 @@ void Trainer::plan_memory() {
     kept_ = Arena(Buffer(device(), run.memory.kept));
     scratch_ = Arena(Buffer(device(), run.memory.scratch));
     numbers_.emplace(device());
+    if (run.shards.ordered) ordered_.emplace(device(), batch_, SquareBlockMap(run.layout).n());
   });
   if (!warning.empty()) observer_.line(warning);
   memory_planned_ = run.memory.on_gpu();
@@ -163,7 +166,7 @@ void Trainer::load() {
   if (start_.kind == Start::Kind::checkpoint) {
     restore();
   } else {
-    agree(comm_, [&] { load_weights_of_start(); });
+    agree(comm_, [&] { load_start(exec(), *model_, *shards_, start_, config_); });
     shards_->refresh_weights(exec());
     state_.epoch_begin = start_.epoch_begin;
     state_.step = horizon_.first_step;
@@ -193,8 +196,6 @@ void Trainer::restore() {
                  ", or begin a new run from its weights with --load_model"));
     };
     same("ctx_len", config_.ctx_len, "give the same --ctx_len");
-    same("real_bsz", horizon_.real_bsz,
-         "choose --micro_bsz and --accumulate_grad_batches so that ranks x micro_bsz x accumulation is the same");
     same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
     load_from_checkpoint(exec(), *shards_, reader);
   });
@@ -211,8 +212,10 @@ void Trainer::restore() {
 bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
-  const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
-  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) {
+    const int64_t sample = batch_.sample(comm_.rank(), m, j);
+    return sample < 0 ? -1 : 1 + state_.samples + sample;
+  });
   step.offsets = batcher_->offsets();
 
   step.rank_targets = batcher_->n_targets();
@@ -221,12 +224,16 @@ bool Trainer::queue_step() {
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
                    .loss_scale = scales_loss() ? numbers_->loss_scale() : Tensor{},
-                   .loss_sum = numbers_->loss()});
+                   .loss_sum = ordered_ ? ordered_->losses() : numbers_->loss(),
+                   .loss_first = ordered_ ? batch_.number(comm_.rank(), 0) : 0,
+                   .loss_step = ordered_ ? batch_.world : 0});
 
   numbers_->start_step(ex);
+  if (ordered_) ordered_->start_step(ex);
   shards_->start_step(ex);
   StepIo io;
   io.micro = batcher_->micro();
+  io.n_filled = static_cast<size_t>(batch_.of_rank(comm_.rank()));
   io.truncated = config_.bptt == "truncated";
   io.watchdog = watchdog_;
   io.step = state_.step + 1;
@@ -238,21 +245,19 @@ bool Trainer::queue_step() {
     pending_.drop();
     return false;
   }
-  shards_->add_grad_squares(ex, numbers_->squares());
+  if (ordered_) {
+    shards_->square_blocks(ex, ordered_->squares());
+    ordered_->sum_losses(ex, *numbers_);
+  } else {
+    shards_->add_grad_squares(ex, numbers_->squares());
+  }
   numbers_->keep_rank_loss(ex);
   tell_ranks();
 
   watchdog_->progress(state_.step + 1, "update");
   StepReport& r = step.report;
   r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
-  rk::run(ex, StepControl{.squares = numbers_->squares(),
-                          .loss = numbers_->loss(),
-                          .state = numbers_->state(),
-                          .decision = numbers_->decision(),
-                          .grad_clip = config_.grad_clip,
-                          .beta1 = config_.beta1,
-                          .beta2 = config_.beta2,
-                          .growth_interval = scales_loss() ? kLossScaleGrowth : 0});
+  numbers_->decide(ex, config_, scales_loss());
   shards_->update(ex,
                   {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
@@ -277,10 +282,13 @@ void Trainer::tell_ranks() {
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
-  Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
+  Ticket sums = comm_.all_reduce(ordered_ ? ordered_->all() : numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
   sums.wait();
   flags.wait();
+  if (!ordered_) return;
+  ordered_->sum_losses(exec(), *numbers_);
+  ordered_->sum_squares(exec(), *numbers_);
 }
 
 // Waits for the oldest outstanding step and completes its report.
@@ -420,11 +428,6 @@ ExitCode Trainer::finish(bool interrupted) {
   export_weights(exec(), *model_, *shards_, path("rwkv-final.pth"));
   observer_.line(cat("finished after step ", state_.step, ": ", path("rwkv-final.pth")));
   return ExitCode::done;
-}
-
-void Trainer::load_weights_of_start() {
-  if (start_.kind == Start::Kind::fresh) return load_fresh(exec(), *model_, *shards_, config_);
-  load_from_file(exec(), *model_, *shards_, start_.path, config_);
 }
 
 ExitCode Trainer::run() {
