@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 struct InspectOptions {
   std::string path;
-  bool tensors = false, verify = false;
+  bool tensors = false;
 };
 
 void say(const std::string& line) { std::printf("%s\n", line.c_str()); }
@@ -135,7 +135,6 @@ void inspect_checkpoint(const InspectOptions& o) {
   if (o.tensors) print_tensors(*weights);
   print_lines("configuration", s.config);
   print_lines("continue with", continuing_command(s.config, folder));
-  if (o.verify) say(cat("verified    ", weights->verify()));
 }
 
 void inspect_file(const InspectOptions& o) {
@@ -146,7 +145,6 @@ void inspect_file(const InspectOptions& o) {
   print_types(*file);
   if (o.tensors) print_tensors(*file);
   print_metadata(*file);
-  if (o.verify) say(cat("verified    ", file->verify()));
 }
 
 }  // namespace
@@ -156,7 +154,6 @@ int inspect_main(int argc, char** argv) {
   CLI::App app{"What a file of weights or a checkpoint holds", "rookery inspect"};
   app.add_option("path", o.path, "a checkpoint folder, a run's folder (its newest checkpoint), .pth, .safetensors or .h5")->required();
   app.add_flag("--tensors", o.tensors, "list all tensors");
-  app.add_flag("--verify", o.verify, "read everything and check the checksums that the format has");
   if (!parse_words(app, argc, argv)) return static_cast<int>(ExitCode::done);
   if (fs::is_directory(o.path)) {
     inspect_checkpoint(o);

@@ -24,6 +24,7 @@ std::span<const Subcommand> subcommands() {
       {"init", init_main, "write fresh weights"},
       {"generate", generate_main, "continue a text with a model"},
       {"inspect", inspect_main, "show what a file or checkpoint holds"},
+      {"verify", verify_main, "read files or checkpoints wholly and say whether they are intact"},
       {"convert", convert_main, "weights from one file format to another"},
       {"data", data_main, "prepare and examine training data"},
   };

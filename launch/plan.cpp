@@ -140,7 +140,7 @@ RunPlace place_of(const PlanOptions& o, const RunConfig& config, MachineRates& m
   if (o.network_gb_s > 0) machine.links.network = o.network_gb_s * 1e9;
   machine.host.memory =
       static_cast<size_t>(o.host_gib * (size_t{1} << 30));  // what a host shows may grow: only what is given is held against a run
-  RunPlace place{.n_ranks = world};
+  RunPlace place{.n_ranks = world, .host = machine.host.memory};
   const int in_node = machine.links.ranks_per_node;
   place.n_nodes = config.num_nodes > 0 ? static_cast<int>(config.num_nodes) : (world + in_node - 1) / in_node;
   if (world % place.n_nodes != 0)

@@ -261,6 +261,7 @@ void HostState::update_parts(const Job& job) {
   const Exec host{.pool = &pool_, .scratch = &scratch_};
   for (size_t p = 0; p < parts_.size(); ++p) {
     const PartState& part = parts_[p];
+    if (applies && gate_) gate_->before_update(p, nullptr);
     for (size_t i = part.first_piece; applies && i < part.end_piece; ++i) {
       const Piece& piece = pieces_[i];
       const Tensor place = of_piece(part.t.w, piece);

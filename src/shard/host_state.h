@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "shard/update_gate.h"
 #include "shard/update_groups.h"
 
 namespace rk {
@@ -50,6 +51,8 @@ class HostState {
   };
   const Tensors& of(size_t part) const { return parts_[part].t; }
   void settle();
+  // What updates of parts (buckets, by their numbers) wait for, in the thread of this class. While nothing is under way.
+  void guard_updates(UpdateGate* gate) { gate_ = gate; }
 
   void start_step();
   // Gradients that will be complete when the work queued so far on the Gpu's stream and on after() is done. `from` [n] on the GPU, f32 or
@@ -137,6 +140,7 @@ class HostState {
   std::deque<Going> going_;
   size_t next_going_ = 0;
   double squares_ = 0;
+  UpdateGate* gate_ = nullptr;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -390,6 +390,7 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
     for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
       const BucketLayout& bucket = layout_.buckets[b];
       const Held& h = held_[b];
+      if (gate_) gate_->before_update(b, gpu_ ? gpu_->stream() : nullptr);
       const int64_t begin = state_begin(bucket), n = state_n(bucket);
       const int64_t g_begin = sharding_.grads ? own_begin(bucket) : 0, w_begin = sharding_.params ? own_begin(bucket) : 0;
       run(ex, AdamW{.p = h.master,
@@ -414,6 +415,13 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
       gather(slot);
     }
   }
+}
+
+void Shards::guard_updates(UpdateGate* gate) {
+  gate_ = gate;
+  if (!host_) return;
+  host_->settle();
+  host_->guard_updates(gate);
 }
 
 // Gathered copies are of weights that change.

@@ -20,6 +20,7 @@ namespace rk {
 struct OwnedPiece {
   Param* param;
   int64_t first;  // first element inside the parameter
+  size_t bucket;  // of the layout
   Tensor master, m, v;
   Tensor values;  // through what weights are set: master, or, where nothing is trained, the weights themselves; then refresh_weights()
 };
@@ -62,7 +63,10 @@ class Shards {
   // One optimizer step on owned elements; starts sending the new weights around.
   void update(const Exec& ex, const AdamWRule& rule);
 
-  // This rank's part of the state. What runs in the background has ended on return.
+  // What updates wait for from now on (null: nothing); called for every bucket of the layout, where the state is updated.
+  void guard_updates(UpdateGate* gate);
+
+  // This rank's part of the state, bucket after bucket. What runs in the background has ended on return.
   std::vector<OwnedPiece> owned_pieces();
   // Whether this rank's group is the first: the others hold the same pieces once more.
   bool in_first_group() const { return !replicas_ || replicas_->rank() == 0; }
@@ -154,6 +158,7 @@ class Shards {
   std::vector<bool> begun_;               // by unit: the step's sum has its first part
   std::optional<SquareBlockMap> blocks_;  // of ordered sums
   std::unique_ptr<HostState> host_;
+  UpdateGate* gate_ = nullptr;
   std::vector<bool> pending_up_;  // by unit: new weights are not here yet; empty where the state is on the GPU
 };
 

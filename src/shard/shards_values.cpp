@@ -89,7 +89,7 @@ std::vector<OwnedPiece> Shards::owned_pieces() {
       if (o.n == 0) continue;
       const auto of_own = [&](const Tensor& t) { return t.slice(o.at - own, o.n); };
       const auto of_state = [&](const Tensor& t) { return t.slice(o.at - state_begin(bucket), o.n); };
-      OwnedPiece piece{.param = p.param, .first = o.first};
+      OwnedPiece piece{.param = p.param, .first = o.first, .bucket = b};
       if (host_) {
         const HostState::Tensors& t = host_->of(b);
         piece.master = of_own(t.master), piece.m = of_own(t.m), piece.v = of_own(t.v);

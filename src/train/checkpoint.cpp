@@ -4,46 +4,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <set>
+#include <thread>
 
+#include "comm/texts.h"
 #include "io/disk.h"
 #include "train/checkpoint_folders.h"
 #include "train/checkpoint_writer.h"
 
 namespace rk {
+
 namespace {
 
-Tensor over(void* data, int64_t n, DType dtype) {
-  Tensor t;
-  t.data = data;
-  t.shape = {n};
-  t.dtype = dtype;
-  return t;
-}
-
-// Every rank's text, on every rank.
-std::vector<std::string> gather_texts(Comm& comm, const std::string& mine) {
-  const auto world = static_cast<size_t>(comm.size());
-  auto length = static_cast<int64_t>(mine.size());
-  std::vector<int64_t> lengths(world);
-  comm.all_gather(over(&length, 1, DType::i64), over(lengths.data(), comm.size(), DType::i64)).wait();
-  const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-  std::vector<std::string> texts(world);
-  if (longest == 0) return texts;
-  std::string padded = mine, all(static_cast<size_t>(longest) * world, '\0');
-  padded.resize(static_cast<size_t>(longest));
-  comm.all_gather(over(padded.data(), longest, DType::u8), over(all.data(), longest * comm.size(), DType::u8)).wait();
-  for (size_t r = 0; r < world; ++r) texts[r] = all.substr(r * static_cast<size_t>(longest), static_cast<size_t>(lengths[r]));
-  return texts;
-}
-
-// The first text that is not empty.
-std::optional<std::string> first_of(const std::vector<std::string>& texts) {
-  for (const std::string& t : texts)
-    if (!t.empty()) return t;
-  return std::nullopt;
-}
+enum class Phase : uint8_t { none, writing, installing };
 
 }  // namespace
 
@@ -55,7 +31,12 @@ struct CheckpointSaver::Impl {
   Manifest manifest;  // tensors always; the rest of the save in progress
   ShardWriter writer;
   std::string temporary;
-  bool busy = false;
+  Phase phase = Phase::none;
+  SaveFigures figures;
+  std::thread installing;  // rank 0's
+  std::atomic<bool> installed{true};
+  std::string outcome;  // of that: "" or an error
+  std::optional<std::string> error;
 
   uint64_t bytes_of_all(const std::vector<TensorPiece>& pieces) const {
     std::map<std::string, DType> parts;
@@ -67,7 +48,7 @@ struct CheckpointSaver::Impl {
   }
 
   // On rank 0, when every rank's file is complete.
-  void install(const std::vector<std::string>& entries) {
+  void install(const std::vector<std::string>& entries, const std::set<int64_t>& kept) {
     manifest.parts.clear();
     manifest.files.clear();
     std::set<std::string> names;
@@ -82,7 +63,35 @@ struct CheckpointSaver::Impl {
     file.write(text.data(), text.size());
     file.finish();
     install_folder(proj_dir, temporary, manifest.state.step);
-    apply_keep_rule(proj_dir, manifest.state.step, keep);
+    apply_keep_rule(proj_dir, manifest.state.step, keep, kept);
+  }
+
+  // The same, and the removal of what is not to be kept, takes its time.
+  void start_install(const std::vector<std::string>& entries, const std::set<int64_t>& kept) {
+    installed = false;
+    installing = std::thread([this, entries, kept] {
+      sigset_t all;  // signals belong to the training thread
+      sigfillset(&all);
+      pthread_sigmask(SIG_BLOCK, &all, nullptr);
+      try {
+        install(entries, kept);
+      } catch (const std::exception& e) {
+        outcome = e.what();
+      }
+      installed = true;
+    });
+  }
+
+  bool end(Comm& comm, const std::optional<std::string>& why) {
+    phase = Phase::none;
+    error.reset();
+    if (!why) return true;
+    discard();
+    comm.barrier();
+    std::error_code ignored;
+    if (comm.rank() == 0) std::filesystem::remove_all(temporary, ignored);
+    error = cat("checkpoint ", step_name(manifest.state.step), " was not saved: ", *why);
+    return true;
   }
 
   // What a save of the same step that was cut off left in the folder.
@@ -92,6 +101,13 @@ struct CheckpointSaver::Impl {
       if (ours.count(entry.path().filename().string()) == 0) strangers.push_back(entry.path());
     std::error_code ignored;
     for (const auto& path : strangers) std::filesystem::remove_all(path, ignored);
+  }
+
+  void add_up(Comm& comm) {
+    double slowest[] = {writer.seconds(), writer.stalled()}, n_bytes = static_cast<double>(writer.file().n_bytes);
+    comm.all_reduce({slowest, {2}, DType::f64, Device::cpu}, Reduce::max).wait();
+    comm.all_reduce({&n_bytes, {1}, DType::f64, Device::cpu}, Reduce::sum).wait();
+    figures = {slowest[0], slowest[1], n_bytes};
   }
 
   void discard() const {
@@ -108,52 +124,56 @@ CheckpointSaver::CheckpointSaver(std::string proj_dir, std::vector<TensorShape> 
 }
 
 CheckpointSaver::~CheckpointSaver() {
-  if (!impl_->busy) return;
+  impl_->writer.cancel();
   impl_->writer.wait();
-  impl_->discard();
+  if (impl_->installing.joinable()) impl_->installing.join();
+  if (impl_->phase == Phase::writing) impl_->discard();
 }
 
-bool CheckpointSaver::busy() const { return impl_->busy; }
-bool CheckpointSaver::done() const { return impl_->writer.done(); }
-size_t CheckpointSaver::staging_bytes() const { return impl_->writer.staging_bytes(); }
+bool CheckpointSaver::busy() const { return impl_->phase != Phase::none; }
+bool CheckpointSaver::done() const { return impl_->phase == Phase::installing ? impl_->installed.load() : impl_->writer.done(); }
+bool CheckpointSaver::failed() const { return impl_->phase == Phase::writing && impl_->writer.failed(); }
+const std::optional<std::string>& CheckpointSaver::error() const { return impl_->error; }
+void CheckpointSaver::cancel() { impl_->writer.cancel(); }
+ShardWriter& CheckpointSaver::writer() { return impl_->writer; }
+const SaveFigures& CheckpointSaver::figures() const { return impl_->figures; }
 
 void CheckpointSaver::begin(const Comm& comm, const CheckpointState& state, const std::vector<TensorPiece>& pieces) {
   Impl& s = *impl_;
-  require(!s.busy, "a save is committed before the next begins");
+  require(!busy(), "a save is committed before the next begins");
   s.manifest.state = state;
   s.temporary = s.proj_dir + "/" + step_name(state.step) + ".tmp";
   uint64_t own = 0;
   for (const TensorPiece& p : pieces) own += p.data.n_bytes();
   // Rank 0 looks after the room for all, as the folder is shared; the margin is for what HDF5 adds.
   const uint64_t needed = comm.rank() == 0 ? std::max(own, s.bytes_of_all(pieces)) : own;
-  s.busy = true;
-  s.writer.start(s.temporary, comm.rank(), s.manifest, pieces, needed + needed / 100 + 65536);
+  s.phase = Phase::writing;
+  s.outcome.clear();
+  s.writer.start({.folder = s.temporary, .file = shard_name(comm.rank()), .needed_bytes = needed + needed / 100 + 65536}, s.manifest,
+                 pieces);
 }
 
-std::optional<std::string> CheckpointSaver::commit(Comm& comm) {
+bool CheckpointSaver::go_on(Comm& comm, const std::set<int64_t>& kept) {
   Impl& s = *impl_;
-  require(s.busy, "a save is begun before it is committed");
-  s.writer.wait();
-  s.busy = false;
-  std::optional<std::string> error = first_of(gather_texts(comm, s.writer.error()));
-  if (!error) {
+  require(busy(), "a save is begun before it goes on");
+  if (s.phase == Phase::writing) {
+    s.writer.wait();
+    std::optional<std::string> error = first_of(gather_texts(comm, s.writer.error()));
+    if (error) return s.end(comm, error);
     const std::vector<std::string> entries = gather_texts(comm, to_text(s.writer.file(), s.writer.parts()));
-    std::string outcome;
-    if (comm.rank() == 0) {
-      try {
-        s.install(entries);
-      } catch (const std::exception& e) {
-        outcome = e.what();
-      }
-    }
-    error = first_of(gather_texts(comm, outcome));
+    s.add_up(comm);
+    s.phase = Phase::installing;
+    if (comm.rank() == 0) s.start_install(entries, kept);
+    return false;
   }
-  if (!error) return std::nullopt;
-  s.discard();
-  comm.barrier();
-  std::error_code ignored;
-  if (comm.rank() == 0) std::filesystem::remove_all(s.temporary, ignored);
-  return cat("checkpoint ", step_name(s.manifest.state.step), " was not saved: ", *error);
+  if (s.installing.joinable()) s.installing.join();
+  return s.end(comm, first_of(gather_texts(comm, s.outcome)));
+}
+
+std::optional<std::string> CheckpointSaver::commit(Comm& comm, const std::set<int64_t>& kept) {
+  while (!go_on(comm, kept)) {
+  }
+  return error();
 }
 
 }  // namespace rk

@@ -1,15 +1,16 @@
 // Checkpoint folders: proj_dir/step-NNNNNNNN/ with one HDF5 file a rank and a manifest (docs/formats.md).
 //
-// A save runs in three acts so that training does not wait for the disk: begin() copies this rank's pieces to host memory and starts a
-// background thread that writes step-N.tmp/shard-RRRRR.h5 and fsyncs it, without any collective; done() tells whether this rank's
-// thread has ended; commit() (collective) agrees on success, and rank 0 writes manifest.json, fsyncs, renames step-N.tmp to step-N,
-// fsyncs the parent, replaces `latest` by rename and applies keep_last / keep_every. On any failure the .tmp folder is removed,
-// the error is returned and earlier checkpoints are untouched.
+// A save runs in three acts so that training does not wait for the disk: begin() starts a background thread that writes
+// step-N.tmp/shard-RRRRR.h5 and fsyncs it, without any collective, while updates wait for what they would change (ShardWriter); done()
+// tells whether this rank's thread has ended; commit() (collective) agrees on success, and rank 0 writes manifest.json, fsyncs, renames
+// step-N.tmp to step-N, fsyncs the parent, replaces `latest` by rename and applies keep_last / keep_every. On any failure the .tmp folder
+// is removed, the error is returned and earlier checkpoints are untouched.
 #pragma once
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct TensorPiece {
   std::string tensor;  // "blocks.0.att.x_r"
   std::string part;    // "master", "m", "v"
   int64_t offset = 0;
-  Tensor data;  // flat, f32 or f64
+  Tensor data;        // flat, f32 or f64
+  size_t bucket = 0;  // whose update changes it
 };
 
 // Everything of a run's position that is not a tensor. Independent of the rank count.
@@ -49,6 +51,13 @@ struct KeepRule {
   int64_t last = 3, every = 0;
 };
 
+class ShardWriter;
+
+// What a save took: the slowest rank's seconds of writing and of updates that waited for it, the bytes of all.
+struct SaveFigures {
+  double seconds = 0, stalled = 0, n_bytes = 0;
+};
+
 class CheckpointSaver {
  public:
   // copies: what copies pieces that lie on a GPU.
@@ -57,10 +66,18 @@ class CheckpointSaver {
 
   bool busy() const;  // begun and not committed
   void begin(const Comm& comm, const CheckpointState& state, const std::vector<TensorPiece>& pieces);
-  bool done() const;  // this rank's writing has ended, well or badly
-  // Collective; waits for this rank's thread. Returns the sentence of the first error, or nothing on success.
-  std::optional<std::string> commit(Comm& comm);
-  size_t staging_bytes() const;
+  bool done() const;    // what this rank does in the background has ended, well or badly
+  bool failed() const;  // its writing, badly
+  void cancel();        // another rank's has: this one need not go on
+  // Collective, when all ranks are done or one has failed; waits for this rank's thread otherwise. True: the save has ended. False: all
+  // files are complete, and rank 0 makes a checkpoint of them in the background. kept: steps whose folders stay whatever the rule says
+  // (rank 0's).
+  bool go_on(Comm& comm, const std::set<int64_t>& kept);
+  const std::optional<std::string>& error() const;  // of the save that has ended: the first one's sentence
+  // Collective; all of that, waiting. The error, or nothing.
+  std::optional<std::string> commit(Comm& comm, const std::set<int64_t>& kept = {});
+  const SaveFigures& figures() const;  // of the last commit that went well
+  ShardWriter& writer();               // which others may use while nothing is being saved
 
  private:
   struct Impl;
@@ -87,7 +104,7 @@ class CheckpointReader {
 };
 
 // The newest folder step-NNNNNNNN under proj_dir whose manifest is valid and whose files are all there; skipped ones are named in
-// `warnings`. Nothing when there is none.
-std::optional<std::string> newest_checkpoint(const std::string& proj_dir, std::vector<std::string>& warnings);
+// `warnings`. Nothing when there is none. before: of the folders of steps below it.
+std::optional<std::string> newest_checkpoint(const std::string& proj_dir, std::vector<std::string>& warnings, int64_t before = INT64_MAX);
 
 }  // namespace rk

@@ -42,6 +42,12 @@ std::string step_name(int64_t step) {
   return name;
 }
 
+std::string shard_name(int rank) {
+  char name[32];
+  std::snprintf(name, sizeof name, "shard-%05d.h5", rank);
+  return name;
+}
+
 std::vector<StepFolder> step_folders(const std::string& proj_dir) {
   std::vector<StepFolder> folders;
   std::error_code none;
@@ -69,19 +75,24 @@ void install_folder(const std::string& proj_dir, const std::string& temporary, i
   } else {
     rename_file(temporary, final_path);
   }
-  NewFile latest(proj_dir + "/latest");
-  const std::string line = step_name(step) + "\n";
-  latest.write(line.data(), line.size());
-  latest.finish();
+  name_folder(proj_dir, "latest", step);
 }
 
-void apply_keep_rule(const std::string& proj_dir, int64_t step, KeepRule rule) {
+void name_folder(const std::string& proj_dir, const std::string& name, int64_t step) {
+  NewFile file(proj_dir + "/" + name);
+  const std::string line = step_name(step) + "\n";
+  file.write(line.data(), line.size());
+  file.finish();
+}
+
+void apply_keep_rule(const std::string& proj_dir, int64_t step, KeepRule rule, const std::set<int64_t>& kept) {
   int64_t n_kept = 0;
   for (const StepFolder& f : step_folders(proj_dir)) {
+    if (f.step > step) continue;
     const bool for_good = rule.every > 0 && f.step % rule.every == 0;
     if (f.step == step || n_kept < rule.last) {
       ++n_kept;
-    } else if (!for_good) {
+    } else if (!for_good && kept.count(f.step) == 0) {
       remove_folder(f.path);
     }
   }
@@ -95,8 +106,9 @@ void apply_keep_rule(const std::string& proj_dir, int64_t step, KeepRule rule) {
   for (const fs::path& p : leftovers) fs::remove_all(p, none);
 }
 
-std::optional<std::string> newest_checkpoint(const std::string& proj_dir, std::vector<std::string>& warnings) {
+std::optional<std::string> newest_checkpoint(const std::string& proj_dir, std::vector<std::string>& warnings, int64_t before) {
   for (const StepFolder& f : step_folders(proj_dir)) {
+    if (f.step >= before) continue;
     try {
       CheckpointReader reader(f.path);
       return f.path;

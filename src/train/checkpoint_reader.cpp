@@ -1,7 +1,10 @@
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <list>
@@ -27,10 +30,49 @@ std::string text_of(const std::string& path) {
   return text.str();
 }
 
+// Reads past the HDF5 library, where it told where the numbers lie.
+class RawFile {
+ public:
+  explicit RawFile(const std::string& path) : path_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (fd_ < 0) fail(cat("cannot open ", path, ": ", std::strerror(errno)));
+  }
+  RawFile(RawFile&& o) noexcept : path_(std::move(o.path_)), fd_(std::exchange(o.fd_, -1)) {}
+  ~RawFile() {
+    if (fd_ >= 0) close(fd_);
+  }
+
+  void read(uint64_t at, std::byte* to, size_t n) {
+    if (at + n > asked_ || at + kAhead < asked_) {
+      asked_ = at + kAhead;
+      posix_fadvise(fd_, static_cast<off_t>(at), kAhead, POSIX_FADV_WILLNEED);
+    } else if (at + n + kAhead / 2 > asked_) {  // the disk is kept busy while what came is checked
+      posix_fadvise(fd_, static_cast<off_t>(asked_), kAhead, POSIX_FADV_WILLNEED);
+      asked_ += kAhead;
+    }
+    while (n > 0) {
+      const ssize_t got = pread(fd_, to, n, static_cast<off_t>(at));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) fail(cat("cannot read ", path_, " at byte ", at, ": ", got == 0 ? "it ends there" : std::strerror(errno)));
+      to += got;
+      at += static_cast<uint64_t>(got);
+      n -= static_cast<size_t>(got);
+    }
+  }
+
+ private:
+  static constexpr uint64_t kAhead = uint64_t{32} << 20;
+  std::string path_;
+  int fd_;
+  uint64_t asked_ = 0;  // the disk was told to read up to here
+};
+
 // A shard file, its checksums and the chunk that was read last.
 struct Shard {
-  explicit Shard(const std::string& path) : file(path) {}
+  explicit Shard(const std::string& path) : file(path), raw(path) {}
   Hdf5Reader file;
+  RawFile raw;
+  size_t placed_piece = SIZE_MAX;  // whose place this is
+  std::optional<uint64_t> place;
   std::vector<int64_t> checksums, first_checksum;  // the latter by piece
   size_t chunk_piece = SIZE_MAX;
   int64_t chunk = -1;
@@ -80,23 +122,40 @@ struct CheckpointReader::Impl {
   }
 
   // The bytes of one chunk of a piece, checked.
-  const std::vector<std::byte>& chunk(const PiecePlace& place, int64_t chunk) {
-    Shard& s = shard(place.file);
-    if (s.chunk_piece == place.piece && s.chunk == chunk) return s.bytes;
+  void read_chunk(Shard& s, const PiecePlace& place, int64_t chunk, std::byte* to) {
     const ManifestPiece& p = manifest.files[place.file].pieces[place.piece];
     const DType dtype = manifest.parts.at(p.part);
     const std::string dataset = dataset_of(manifest, p);
     const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
-    const TensorInfo info = s.file.info(dataset);
-    if (info.dtype != dtype || info.numel() != p.n) fail(cat(path_of(place.file), ": dataset ", dataset, " is not what the manifest says"));
+    if (s.placed_piece != place.piece) {
+      const TensorInfo info = s.file.info(dataset);
+      if (info.dtype != dtype || info.numel() != p.n)
+        fail(cat(path_of(place.file), ": dataset ", dataset, " is not what the manifest says"));
+      s.place = s.file.place(dataset);
+      s.placed_piece = place.piece;
+    }
     const int64_t n = std::min(per_chunk, p.n - chunk * per_chunk);
-    s.chunk_piece = SIZE_MAX;
-    s.bytes.resize(static_cast<size_t>(n * element));
-    s.file.read(dataset, chunk * per_chunk, n, dtype, s.bytes.data());
+    const auto n_bytes = static_cast<size_t>(n * element);
+    if (s.place) {
+      s.raw.read(*s.place + static_cast<uint64_t>(chunk * checkpoint_chunk_bytes), to, n_bytes);
+    } else {
+      s.file.read(dataset, chunk * per_chunk, n, dtype, to);
+    }
     const int64_t expected = s.checksums[static_cast<size_t>(s.first_checksum[place.piece] + chunk)];
-    if (std::bit_cast<int64_t>(XXH64(s.bytes.data(), s.bytes.size(), 0)) != expected)
+    if (std::bit_cast<int64_t>(XXH64(to, n_bytes, 0)) != expected)
       fail(cat(path_of(place.file), " is damaged: dataset ", dataset, " has a wrong checksum at elements ", chunk * per_chunk, " to ",
                chunk * per_chunk + n - 1, "; use an older checkpoint"));
+  }
+
+  // The same, kept until another is asked for.
+  const std::vector<std::byte>& chunk(const PiecePlace& place, int64_t chunk) {
+    Shard& s = shard(place.file);
+    if (s.chunk_piece == place.piece && s.chunk == chunk) return s.bytes;
+    const ManifestPiece& p = manifest.files[place.file].pieces[place.piece];
+    const auto element = static_cast<int64_t>(size_of(manifest.parts.at(p.part))), per_chunk = checkpoint_chunk_bytes / element;
+    s.chunk_piece = SIZE_MAX;
+    s.bytes.resize(static_cast<size_t>(std::min(per_chunk, p.n - chunk * per_chunk) * element));
+    read_chunk(s, place, chunk, s.bytes.data());
     s.chunk_piece = place.piece;
     s.chunk = chunk;
     return s.bytes;
@@ -108,8 +167,13 @@ struct CheckpointReader::Impl {
     const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
     while (n > 0) {
       const int64_t at = first % per_chunk, take = std::min(n, per_chunk - at);
-      const std::vector<std::byte>& bytes = chunk(place, first / per_chunk);
-      convert_elements(dtype, bytes.data() + at * element, as, out, take);
+      const bool whole = at == 0 && (take == per_chunk || first + take == manifest.files[place.file].pieces[place.piece].n);
+      if (whole && as == dtype) {
+        read_chunk(shard(place.file), place, first / per_chunk, out);
+      } else {
+        const std::vector<std::byte>& bytes = chunk(place, first / per_chunk);
+        convert_elements(dtype, bytes.data() + at * element, as, out, take);
+      }
       out += static_cast<size_t>(take) * size_of(as);
       first += take;
       n -= take;

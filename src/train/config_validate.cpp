@@ -157,6 +157,9 @@ void check_run(RunConfig& c) {
     fail(cat("--resume ", c.resume, " has no meaning with --train_stage 1, which only writes fresh weights"));
   c.chunk_ctx = std::min(c.chunk_ctx, c.ctx_len);
   if (c.bptt == "truncated" && c.chunk_ctx == 0) fail("--bptt truncated needs --chunk_ctx, the length of a segment");
+  if (c.snapshot_every.every == 0 && (c.snapshot_partner || !c.snapshot_dir.empty()))
+    fail(cat(c.snapshot_partner ? "--snapshot_partner 1" : "--snapshot_dir " + c.snapshot_dir,
+             " has no meaning without --snapshot_every, which says how often"));
   if (c.my_exit_tokens != 0 && c.lr_init == 0) fail("--lr_init 0 has no cosine to follow; give a rate above 0");
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "train/step_numbers.h"
@@ -20,8 +21,14 @@ struct PendingStep {
 class PendingSteps {
  public:
   // A step that is queued from now on.
-  PendingStep& begin() { return steps_.emplace_back(); }
+  PendingStep& begin() {
+    PendingStep& step = steps_.emplace_back();
+    step.began -= std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::exchange(pause_, {}));
+    return step;
+  }
   void drop() { steps_.pop_back(); }  // the one that was begun last
+  // Seconds that a save made the next step wait for its beginning: they are part of it.
+  void pause(double seconds) { pause_ += std::chrono::duration<double>(seconds); }
   size_t size() const { return steps_.size(); }
   void queued() { steps_.back().queued = std::chrono::steady_clock::now(); }  // all work of the newest
   int64_t oldest() const { return steps_.front().report.step; }
@@ -37,6 +44,7 @@ class PendingSteps {
  private:
   std::deque<PendingStep> steps_;
   std::vector<int64_t> offsets_;
+  std::chrono::duration<double> pause_{0};
   std::chrono::steady_clock::time_point last_;  // when the step before was completed
 };
 

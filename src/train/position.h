@@ -1,10 +1,25 @@
-// Where a run stands: one step more.
+// Where a run stands.
 #pragma once
 #include "train/checkpoint.h"
 #include "train/horizon.h"
+#include "train/start.h"
 #include "train/trainer.h"
 
 namespace rk {
+
+// Before the first step of a run that does not go on from a checkpoint.
+inline CheckpointState first_state(const Start& start, const Horizon& horizon) {
+  CheckpointState state;
+  state.epoch_begin = start.epoch_begin;
+  state.step = horizon.first_step;
+  state.samples = state.step * horizon.real_bsz;
+  state.tokens = state.samples * horizon.lr.ctx_len;
+  state.extra["real_bsz"] = std::to_string(horizon.real_bsz);
+  state.extra["ctx_len"] = std::to_string(horizon.lr.ctx_len);
+  state.extra["epoch_steps"] = std::to_string(horizon.epoch_steps);
+  state.extra["warmup_steps"] = std::to_string(start.warmup_steps);
+  return state;
+}
 
 // Moves `state` by the step that follows it, and fills in what a report says of that step's place in the run.
 inline void step_forward(CheckpointState& state, const Horizon& horizon, StepReport& r) {

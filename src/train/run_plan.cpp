@@ -6,6 +6,8 @@
 #include "shard/slots.h"
 #include "train/build.h"
 #include "train/ordered_sums.h"
+#include "train/snapshot_folder.h"
+#include "train/snapshot_start.h"
 
 namespace rk {
 namespace {
@@ -76,14 +78,34 @@ MemoryPlan predict(const Exec& bare, Model& model, const RunPlan& plan, const Ru
   dry.scratch = &sums;
   Shards::measure(dry, plan.layout, plan.shards);
   m.scratch = std::max(m.scratch, sums.peak());
-  // Offloaded state is written from where it lies.
-  const auto owned = static_cast<size_t>(plan.layout.n() / plan.layout.world);
-  if (!plan.shards.offload_state) m.checkpoint = 3 * owned * size_of(acc_dtype(model.dtype));
   if (bare.device != Device::cuda) return m;
   m.staging = 2 * m.batches;
   m.communication = communication_bytes(plan, place);
   m.driver = (place.gpu ? place.gpu->used() : kContextBytes) + kDriverLater;
   return m;
+}
+
+bool saves_on_the_way(const RunConfig& c) {
+  return c.save_every.every > 0 || c.epoch_save > 0 || c.snapshot_every.every > 0 || (c.keep_best > 0 && c.val_every > 0);
+}
+
+// Whether saves are written from a copy in host memory, or in the order of updates from where the state lies.
+void choose_copy(RunPlan& plan, const RunConfig& config, const Exec& bare, const RunPlace& place) {
+  if (!saves_on_the_way(config)) return;
+  const size_t state = 3 * static_cast<size_t>(plan.layout.n() / plan.layout.world) * size_of(acc_dtype(plan.shards.dtype));
+  const auto in_node = static_cast<size_t>(std::max(1, place.n_ranks / place.n_nodes));
+  // The newest one and the one that is being written.
+  if (config.snapshot_every.every > 0 && lies_in_memory(snapshot_dir(config)))
+    plan.memory.snapshots = 2 * state * (config.snapshot_partner && place.n_nodes > 1 ? 2 : 1);
+  const size_t without = plan.memory.on_host() + (bare.device == Device::cuda ? 0 : plan.memory.total());
+  if (place.host > 0 && static_cast<double>((without + state) * in_node) > kFilled * static_cast<double>(place.host)) {
+    plan.remarks.push_back(cat("checkpoints are written in the order of updates, which wait for the disk: a node has ",
+                               mebibytes(place.host), ", no room for copies of the state, ", mebibytes(state), " a rank"));
+    return;
+  }
+  plan.copied_state = plan.memory.checkpoint = state;
+  plan.remarks.push_back(
+      cat("checkpoints are copied to ", mebibytes(state), " of host memory and written from there while training goes on"));
 }
 
 bool fills(const RunPlan& plan) {
@@ -165,6 +187,7 @@ RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const 
     plan.memory = predict(bare, model, plan, place);
   }
   choose_weight_slots(plan, place);
+  choose_copy(plan, config, bare, place);
   remark(plan, config, place);
   return plan;
 }

@@ -15,6 +15,7 @@ struct RunPlace {
   int n_ranks = 1, n_nodes = 1, node = 0;  // node: this rank's; each has equally many ranks
   int n_open = 0;                          // NCCL communicators whose memory is in use already
   std::optional<GpuMemory> gpu;            // the least of all ranks', before --memory_limit; null: the CPU, or a GPU of any size
+  size_t host = 0;                         // memory of a node; 0: not known
 };
 
 struct RunPlan {
@@ -26,7 +27,8 @@ struct RunPlan {
   FlatLayout layout;      // refers to the model's parameters
   ShardsOptions shards;
   MemoryPlan memory;
-  std::optional<GpuMemory> gpu;      // as the run may use it
+  size_t copied_state = 0;       // bytes of host memory for a copy of a rank's state, from which saves are written; 0: from where it lies
+  std::optional<GpuMemory> gpu;  // as the run may use it
   std::vector<std::string> remarks;  // for whoever starts the run
   bool fits() const { return !gpu || needed_room(memory) <= gpu->free; }
 };

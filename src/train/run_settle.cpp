@@ -1,5 +1,6 @@
 #include "train/run_settle.h"
 
+#include "device/host_memory.h"
 #include "train/global_batch.h"
 #include "train/host_room.h"
 
@@ -8,6 +9,9 @@ namespace rk {
 // The least memory that one of the ranks' GPUs has.
 RunSite find_site(Comm& comm, const Machine& machine) {
   RunSite site{.place = {.n_ranks = comm.size(), .n_nodes = machine.n_nodes, .node = machine.node}};
+  double host = -static_cast<double>(host_memory().most());
+  comm.all_reduce({&host, {1}, DType::f64, Device::cpu}, Reduce::max).wait();
+  site.place.host = static_cast<size_t>(-host);
   if (!machine.gpu) return site;
   site.place.n_open = comm.size() > 1 ? 1 : 0;
   double least[] = {-static_cast<double>(machine.gpu->total_bytes()), -static_cast<double>(machine.gpu->free_bytes())};

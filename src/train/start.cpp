@@ -139,7 +139,11 @@ Start automatic(const RunConfig& config) {
 
 Start decide_start(const RunConfig& config) {
   const std::string resume = !config.resume.empty() ? config.resume : config.train_stage >= 2 ? "auto" : "";
-  if (resume == "auto") return automatic(config);
+  if (resume == "auto") {
+    Start start = automatic(config);
+    start.automatic = true;
+    return start;
+  }
   if (!resume.empty() && resume != "none") return from_path(config, resume);
   if (const auto newest = newest_of_a_run(config.proj_dir); newest)
     fail(cat("--proj_dir ", config.proj_dir, " already holds a run (newest: ", *newest,

@@ -17,7 +17,8 @@
 #include "train/run_log.h"
 #include "train/run_settle.h"
 #include "train/runner.h"
-#include "train/save_cadence.h"
+#include "train/saving.h"
+#include "train/snapshot_start.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
@@ -25,12 +26,13 @@ namespace rk {
 namespace {
 
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kWriterFailed, kTimeIsUp, kSnapshotTimeIsUp, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
-  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false, hash = false;
-  bool any() const { return end || validation || commit || mini_epoch || first_pass || save || hash; }
+  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false, snapshot = false,
+       hash = false;
+  bool any() const { return end || validation || commit || mini_epoch || first_pass || save || snapshot || hash; }
 };
 
 class Trainer {
@@ -46,6 +48,7 @@ class Trainer {
   void plan_memory();
   void load();
   void restore();
+  void restore_older(const std::string& why);
   void start_guard(bool writes);
   bool queue_step();
   ExitCode leave_step();
@@ -56,8 +59,8 @@ class Trainer {
   void report(const StepReport& report, const Validation::Result* validated);
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
-  void save(bool wait);
-  void commit_save();
+  void save(const std::string& weights = "");
+  const CheckpointState& hashed_state();
   ExitCode finish(bool interrupted);
   bool flag(Flag what) const { return host_flags_[what] > 0; }
   bool scales_loss() const { return model_->dtype == DType::f16; }
@@ -100,14 +103,12 @@ class Trainer {
   std::optional<StepNumbers> numbers_;
   std::optional<OrderedSums> ordered_;  // of --deterministic_reduce
   std::optional<RunLog> log_;
-  std::optional<CheckpointSaver> saver_;
   std::optional<RunGuard> guard_;
   Watchdog* watchdog_ = nullptr;  // the guard's
-  SaveCadence cadence_;
+  std::optional<Saving> saving_;
   bool save_put_off_ = false;  // until a step is finite again
 
   CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
-  int64_t last_saved_step_ = -1;
   double host_flags_[kFlags] = {};
   PendingSteps pending_;
   size_t memory_planned_ = 0;  // of the GPU
@@ -116,8 +117,9 @@ class Trainer {
 
 // Data, sizes and numbers of the run; every refusal happens here, before memory is taken.
 void Trainer::open() {
+  agree(comm_, [&] { start_ = decide_start(config_); });
+  prefer_snapshot(start_, config_, comm_, machine_.node);
   agree(comm_, [&] {
-    start_ = decide_start(config_);
     keep_global_batch(config_, start_, comm_.size());
     data_ = std::make_shared<const Binidx>(config_.data_file);
     model_ = build_model(config_, start_, data_.get());
@@ -158,6 +160,9 @@ void Trainer::plan_memory() {
     if (run.shards.ordered) ordered_.emplace(device(), batch_, SquareBlockMap(run.layout).n());
   });
   if (!warning.empty()) observer_.line(warning);
+  saving_.emplace(Saving::Site{config_, comm_, *shards_, bare(), tensor_shapes(*model_),
+                               [this](const std::string& s) { observer_.line(s); }, machine_.node},
+                  run.copied_state);
   memory_planned_ = run.memory.on_gpu();
   runner_.emplace(*model_, &*shards_);
 }
@@ -168,14 +173,7 @@ void Trainer::load() {
   } else {
     agree(comm_, [&] { load_start(exec(), *model_, *shards_, start_, config_); });
     shards_->refresh_weights(exec());
-    state_.epoch_begin = start_.epoch_begin;
-    state_.step = horizon_.first_step;
-    state_.samples = state_.step * horizon_.real_bsz;
-    state_.tokens = state_.samples * config_.ctx_len;
-    state_.extra["real_bsz"] = std::to_string(horizon_.real_bsz);
-    state_.extra["ctx_len"] = std::to_string(config_.ctx_len);
-    state_.extra["epoch_steps"] = std::to_string(horizon_.epoch_steps);
-    state_.extra["warmup_steps"] = std::to_string(start_.warmup_steps);
+    state_ = first_state(start_, horizon_);
   }
   const LossScale scale = loss_scale_of(state_, scales_loss());
   numbers_->set_state(bare(), state_.adam_t, scale.scale, scale.good_steps);
@@ -186,9 +184,10 @@ void Trainer::load() {
 
 // An exact continuation: what changes the meaning of a position must be as it was.
 void Trainer::restore() {
+  std::optional<CheckpointReader> reader;
   agree(comm_, [&] {
-    CheckpointReader reader(start_.path);
-    state_ = reader.state();
+    reader.emplace(start_.path);
+    state_ = reader->state();
     const auto same = [&](const char* name, int64_t now, const char* remedy) {
       const auto was = state_.extra.find(name);
       if (was != state_.extra.end() && was->second != std::to_string(now))
@@ -197,14 +196,31 @@ void Trainer::restore() {
     };
     same("ctx_len", config_.ctx_len, "give the same --ctx_len");
     same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
-    load_from_checkpoint(exec(), *shards_, reader);
   });
+  try {
+    agree(comm_, [&] { load_from_checkpoint(exec(), *shards_, *reader); });
+  } catch (const Error& e) {
+    return restore_older(e.what());
+  }
   shards_->refresh_weights(exec());
   const auto warmup = state_.extra.find("warmup_steps");
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), state_.epoch_begin,
                           warmup != state_.extra.end() ? std::stoll(warmup->second) : config_.warmup_steps);
-  last_saved_step_ = state_.step;
   observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
+}
+
+// What is damaged inside shows when it is read, to one rank perhaps: all go back to the checkpoint before.
+void Trainer::restore_older(const std::string& why) {
+  std::optional<std::string> older;
+  agree(comm_, [&] {
+    std::vector<std::string> warnings;
+    if (start_.automatic) older = newest_checkpoint(config_.proj_dir, warnings, start_.snapshot ? INT64_MAX : state_.step);
+    if (!older) fail(why);
+  });
+  observer_.line(cat("warning: checkpoint ", start_.path, " is skipped: ", why, "; trying ", *older));
+  start_.path = *older;
+  start_.snapshot = false;
+  restore();
 }
 
 // Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place. False:
@@ -279,8 +295,10 @@ ExitCode Trainer::leave_step() {
 void Trainer::tell_ranks() {
   host_flags_[kStop] = guard_->stop_is_asked();
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
-  host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
-  host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
+  host_flags_[kWriterBusy] = saving_->writing();
+  host_flags_[kWriterFailed] = saving_->failed();
+  host_flags_[kTimeIsUp] = leads() ? saving_->time_is_up() : 0;
+  host_flags_[kSnapshotTimeIsUp] = leads() ? saving_->snapshot_time_is_up() : 0;
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
   Ticket sums = comm_.all_reduce(ordered_ ? ordered_->all() : numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
@@ -311,13 +329,14 @@ Due Trainer::due_after_step() {
   const bool reached = horizon_.reached(state_.step);
   due.end = reached || flag(kStop);
   due.validation = validation_ && (reached || (config_.val_every > 0 && state_.step % config_.val_every == 0));
-  due.commit = saver_->busy() && !flag(kWriterBusy);
+  due.commit = saving_->commit_due(host_flags_[kWriterBusy], host_flags_[kWriterFailed]);
   due.mini_epoch = (state_.step - horizon_.first_step) % horizon_.epoch_steps == 0;
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
   const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
   due.first_pass = !due.end && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps;
   due.hash = config_.hash_every > 0 && state_.step % config_.hash_every == 0;
-  due.save = !due.end && (save_put_off_ || flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
+  due.save = !due.end && (save_put_off_ || flag(kSaveNow) || flag(kTimeIsUp) || saving_->due(state_.step, state_.tokens));
+  due.snapshot = !due.end && (saving_->snapshot_due(state_.step, state_.tokens) || flag(kSnapshotTimeIsUp));
   return due;
 }
 
@@ -325,6 +344,7 @@ Due Trainer::due_after_step() {
 // something is due.
 void Trainer::after_step() {
   const Due due = due_after_step();
+  saving_->go_on();
   while (pending_.size() > 1) report(collect(), nullptr);
   if (gpu_ && !due.any()) return;
   StepReport last = collect();
@@ -333,10 +353,14 @@ void Trainer::after_step() {
   if (due.validation)
     validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
   report(last, validated ? &*validated : nullptr);
-  if (due.commit) commit_save();
+  const bool best = validated && saving_->among_best(state_, validated->loss);
+  if (due.commit) saving_->commit(flag(kWriterFailed));
   if (due.mini_epoch) end_mini_epoch(last);
   if (due.first_pass) export_or_warn("rwkv-final.pth");
-  if (due.save) save(false);
+  if (due.save || (best && !due.end)) save();
+  if (due.snapshot && !guard_->in_bad_steps()) saving_->snapshot(hashed_state());
+  saving_->tell();
+  pending_.pause(saving_->take_pause());
 }
 
 void Trainer::report(const StepReport& r, const Validation::Result* validated) {
@@ -344,7 +368,7 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   observer_.step(r);
   if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
   if (guard_->too_many_bad_steps()) {
-    if (saver_->busy()) commit_save();  // of a moment before them
+    while (saving_->commit_due(0, 0)) saving_->commit();  // of a moment before them
     guard_->stop_at_bad_steps();
   }
   if (!gpu_ || memory_compared_) return;
@@ -363,8 +387,9 @@ void Trainer::end_mini_epoch(const StepReport& report) {
   const bool due = config_.epoch_save > 0 && since_launch % config_.epoch_save == 0;
   const bool last = config_.epoch_count > 0 && name + 1 == config_.epoch_count;
   if (!due && !last) return;
-  export_or_warn(cat("rwkv-", name, ".pth"));
-  if (!horizon_.reached(state_.step) && !flag(kStop)) save(false);
+  const std::string file = cat("rwkv-", name, ".pth");
+  if (horizon_.reached(state_.step) || flag(kStop) || guard_->in_bad_steps()) return export_or_warn(file);
+  save(file);
 }
 
 // Weights on the way: a full disk does not end the run.
@@ -379,48 +404,20 @@ void Trainer::export_or_warn(const std::string& file) {
   watchdog_->resume();
 }
 
-// Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.
-void Trainer::save(bool wait) {
-  save_put_off_ = !wait && guard_->in_bad_steps();
-  if (save_put_off_) return;
-  if (saver_->busy()) commit_save();
-  if (last_saved_step_ == state_.step) return;
-  watchdog_->pause();
-  state_.extra["state_hash"] = guard_->state_hash();
-  std::vector<TensorPiece> pieces;
-  const bool writes = shards_->in_first_group();
-  for (const OwnedPiece& p : writes ? shards_->owned_pieces() : std::vector<OwnedPiece>{}) {
-    pieces.push_back({p.param->name, "master", p.first, p.master});
-    pieces.push_back({p.param->name, "m", p.first, p.m});
-    pieces.push_back({p.param->name, "v", p.first, p.v});
-  }
-  saver_->begin(comm_, state_, pieces);
-  cadence_.saved();
-  last_saved_step_ = state_.step;
-  // State of the host is written from where it lies, before it changes.
-  if (!wait && shards_->bytes().host > 0) return commit_save();
-  if (wait) {
-    const auto error = saver_->commit(comm_);
-    if (error) fail(*error, ExitCode::failure);
-    observer_.line(cat("saved step ", state_.step, " in ", config_.proj_dir));
-  }
-  watchdog_->resume();
+// Begins a checkpoint, unless this is a moment that cannot be continued from.
+void Trainer::save(const std::string& weights) {
+  save_put_off_ = guard_->in_bad_steps();
+  if (!save_put_off_) saving_->begin(hashed_state(), weights);
 }
 
-void Trainer::commit_save() {
-  watchdog_->pause();
-  const int64_t step = last_saved_step_;
-  if (const auto error = saver_->commit(comm_)) {
-    last_saved_step_ = -1;
-    observer_.line(cat("warning: ", *error, "; training goes on and saves again at the next interval"));
-  } else {
-    observer_.line(cat("saved step ", step, " in ", config_.proj_dir));
-  }
-  watchdog_->resume();
+// The hash of a state in host memory beside a GPU takes the time of a save: it is made where the run asks for hashes.
+const CheckpointState& Trainer::hashed_state() {
+  if (!config_.offload_optimizer || config_.hash_every > 0) state_.extra["state_hash"] = guard_->state_hash();
+  return state_;
 }
 
 ExitCode Trainer::finish(bool interrupted) {
-  save(true);
+  saving_->complete(hashed_state());
   if (interrupted) {
     observer_.line(cat("stopped after step ", state_.step, "; continue with --resume auto"));
     return ExitCode::interrupted;
@@ -441,7 +438,7 @@ ExitCode Trainer::run() {
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
   start_guard(true);
-  cadence_ = SaveCadence(config_.save_every, state_.tokens);
+  saving_->start(*watchdog_, state_, start_);
   while (!horizon_.reached(state_.step)) {
     if (!queue_step()) return leave_step();
     after_step();
@@ -452,7 +449,6 @@ ExitCode Trainer::run() {
 
 // What a run needs beside its tensors before its first step.
 void Trainer::start_guard(bool writes) {
-  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
   guard_.emplace(GuardedRun{config_, comm_, bare(), *model_, *shards_, *source_, observer_, flags_}, writes);
   watchdog_ = &guard_->watchdog();
 }

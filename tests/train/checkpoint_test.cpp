@@ -15,6 +15,7 @@
 #include "comm/backends.h"
 #include "io/disk.h"
 #include "support/temporary_folder.h"
+#include "train/checkpoint_writer.h"
 
 namespace rk {
 namespace {
@@ -194,22 +195,77 @@ TEST(Checkpoint, UnevenAndMissingPieces) {
   EXPECT_THROW(reader.read("a", "master", 8, 3, DType::f32, x.data()), Error);
 }
 
-TEST(Checkpoint, StagingIsAllocatedOnceAndTrainingMayGoOn) {
+// An update of all buckets while a save is under way, as Shards makes it: bucket after bucket.
+void update(CheckpointSaver& saver, Share& share) {
+  for (size_t i = 0; i < share.pieces.size(); ++i) {
+    saver.writer().before_update(share.pieces[i].bucket, nullptr);
+    std::fill(share.values[i].begin(), share.values[i].end(), -1.f);
+  }
+}
+
+TEST(Checkpoint, UpdatesWaitForTheirPartOfTheState) {
+  for (bool copied : {true, false})
+    for (const auto& tensors : {shapes, large_shapes}) {
+      TemporaryFolder folder;
+      run_thread_world(2, [&](Comm& comm) {
+        CheckpointSaver saver(folder.root(), tensors, {});
+        if (copied) saver.writer().reserve(size_t{16} << 20);
+        EXPECT_EQ(saver.writer().reserved(), "");
+        for (int64_t step : {5, 6}) {
+          Share share = share_of(comm.rank(), 2, step, tensors);
+          for (size_t i = 0; i < share.pieces.size(); ++i) share.pieces[i].bucket = i / 2;
+          saver.begin(comm, state_of(step), share.pieces);
+          update(saver, share);
+          EXPECT_EQ(saver.commit(comm), std::nullopt);
+          EXPECT_GT(saver.figures().n_bytes, 1000);
+          update(saver, share);  // nothing is waited for any longer
+        }
+        EXPECT_EQ(saver.writer().reserved_bytes(), copied ? size_t{16} << 20 : 0);
+      });
+      expect_readable(folder.path("step-00000005"), 5, 3);
+      expect_readable(folder.path("step-00000006"), 6, 1);
+    }
+}
+
+TEST(Checkpoint, AFailedSaveLetsUpdatesGoOn) {
   TemporaryFolder folder;
-  auto comm = make_self_comm();
+  fs::create_directories(folder.path("step-00000002.tmp/shard-00000.h5/in the way"));
+  const auto comm = make_self_comm();
+  Share share = share_of(0, 1, 2);
   CheckpointSaver saver(folder.root(), shapes, {});
-  EXPECT_EQ(saver.staging_bytes(), 0u);
-  Share share = share_of(0, 1, 5);
-  saver.begin(*comm, state_of(5), share.pieces);
-  const size_t staged = saver.staging_bytes();
-  EXPECT_GT(staged, 0u);
-  for (auto& v : share.values) std::fill(v.begin(), v.end(), -1.f);  // the copy is what counts
-  EXPECT_EQ(saver.commit(*comm), std::nullopt);
-  expect_readable(folder.path("step-00000005"), 5, 2);
-  const Share again = share_of(0, 1, 6);
-  saver.begin(*comm, state_of(6), again.pieces);
-  EXPECT_EQ(saver.commit(*comm), std::nullopt);
-  EXPECT_EQ(saver.staging_bytes(), staged);
+  saver.begin(*comm, state_of(2), share.pieces);
+  update(saver, share);
+  while (!saver.done()) usleep(1000);
+  EXPECT_TRUE(saver.failed());
+  EXPECT_TRUE(saver.commit(*comm).has_value());
+}
+
+TEST(Checkpoint, ARankThatHasFailedEndsTheSaveOfTheOthers) {
+  TemporaryFolder folder;
+  fs::create_directories(folder.path("step-00000002.tmp/shard-00001.h5/in the way"));
+  run_thread_world(3, [&](Comm& comm) {
+    Share share = share_of(comm.rank(), 3, 2, large_shapes);
+    CheckpointSaver saver(folder.root(), large_shapes, {});
+    saver.begin(comm, state_of(2), share.pieces);
+    if (comm.rank() != 1) saver.cancel();
+    const auto error = saver.commit(comm);
+    ASSERT_TRUE(error.has_value());
+    EXPECT_NE(error->find("shard-00001.h5"), std::string::npos) << *error;
+  });
+  EXPECT_TRUE(names_in(folder.root()).empty());
+}
+
+TEST(Checkpoint, FoldersThatOthersNeedAreKept) {
+  TemporaryFolder folder;
+  const auto comm = make_self_comm();
+  for (int64_t step : {1, 2, 3, 4, 9, 5}) {
+    const Share share = share_of(0, 1, step);
+    CheckpointSaver saver(folder.root(), shapes, {.last = 1});
+    saver.begin(*comm, state_of(step), share.pieces);
+    EXPECT_EQ(saver.commit(*comm, {2}), std::nullopt);
+  }
+  // 9 is of a history that was left for an older checkpoint.
+  EXPECT_EQ(names_in(folder.root()), (std::vector<std::string>{"latest", "step-00000002", "step-00000005", "step-00000009"}));
 }
 
 TEST(Checkpoint, KeepRuleAndLatest) {
@@ -346,8 +402,8 @@ TEST(Checkpoint, AnUncommittedSaveLeavesNothing) {
   ASSERT_EQ(save(folder.root(), 1, 1), std::nullopt);
   {
     auto comm = make_self_comm();
-    CheckpointSaver saver(folder.root(), shapes, {});
     const Share share = share_of(0, 1, 2);
+    CheckpointSaver saver(folder.root(), shapes, {});
     saver.begin(*comm, state_of(2), share.pieces);
   }
   EXPECT_EQ(names_in(folder.root()), (std::vector<std::string>{"latest", "step-00000001"}));

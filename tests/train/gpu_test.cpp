@@ -12,10 +12,11 @@ namespace {
 // What a run told, in its order; its numbers; what was free on the GPU at each report.
 struct GpuHistory : TinyHistory {
   std::vector<std::string> told;
+  std::vector<std::string> weights;  // files; when they are complete is not said
   std::vector<size_t> free_bytes;
   void line(const std::string& text) override {
     TinyHistory::line(text);
-    if (text.ends_with(".pth") && text.starts_with("saved")) told.push_back(text.substr(text.rfind('/')));
+    if (text.ends_with(".pth") && text.starts_with("saved")) weights.push_back(text.substr(text.rfind('/')));
   }
   void step(const StepReport& r) override {
     TinyHistory::step(r);
@@ -68,6 +69,7 @@ TEST_F(OnGpu, trains_like_the_cpu_and_tells_the_same) {
     c.proj_dir = folder_.path(cat(precision, "-gpu"));
     const GpuHistory h = train_on_gpu(c);
     EXPECT_EQ(h.told, expected.told);
+    EXPECT_EQ(h.weights, expected.weights);
     EXPECT_EQ(h.lr, expected.lr);
     ASSERT_EQ(h.loss.size(), 6u);
     for (size_t i = 0; i < h.loss.size(); ++i) {

@@ -31,6 +31,9 @@ class Hdf5Reader {
   std::optional<double> number_attribute(const std::string& dataset, const std::string& name) const;
   std::vector<int64_t> ints_attribute(const std::string& dataset, const std::string& name) const;       // empty: absent
   std::optional<std::string> text_attribute(const std::string& object, const std::string& name) const;  // "" = the root
+  // Where in the file the numbers of a dataset lie, one behind another in the type that info() tells; nothing where they are spread or
+  // converted.
+  std::optional<uint64_t> place(const std::string& dataset) const;
 
  private:
   struct Impl;
@@ -55,6 +58,12 @@ class Hdf5Writer {
   void attribute(const std::string& object, const std::string& name, double number);
   void attribute(const std::string& object, const std::string& name, const std::vector<int64_t>& numbers);
   void finish();
+
+  // A flat dataset whose numbers the caller writes to the file itself, past the library, when settle() has returned: the place of the
+  // first.
+  uint64_t reserve(const std::string& dataset, DType dtype, int64_t n);
+  // Closes the file, which is then as long as it will be, without a word to the disk. The file is the caller's from then on.
+  void settle();
 
  private:
   struct Impl;

@@ -147,6 +147,16 @@ TensorInfo Hdf5Reader::info(const std::string& dataset) const {
   return {dataset, found.dtype, found.shape};
 }
 
+std::optional<uint64_t> Hdf5Reader::place(const std::string& dataset) const {
+  const Found& found = impl_->find(dataset);
+  h5::Session session;
+  Id set(H5Dopen2(impl_->file.get(), dataset.c_str(), H5P_DEFAULT), H5Dclose);
+  Id stored(H5Dget_type(set.get()), H5Tclose), type = h5::type_of(found.dtype);
+  const haddr_t place = H5Dget_offset(set.get());
+  if (place == HADDR_UNDEF || H5Tequal(stored.get(), type.get()) <= 0) return std::nullopt;
+  return place;
+}
+
 void Hdf5Reader::read(const std::string& dataset, int64_t first, int64_t n, DType as, void* destination) const {
   const TensorInfo t = info(dataset);
   if (first < 0 || n < 0 || first > t.numel() - n)

@@ -168,7 +168,23 @@ void Hdf5Writer::attribute(const std::string& object, const std::string& name, c
   impl_->attribute(object, name, H5T_STD_I64LE, space.get(), numbers.data());
 }
 
-void Hdf5Writer::finish() {
+uint64_t Hdf5Writer::reserve(const std::string& dataset, DType dtype, int64_t n) {
+  h5::Session session;
+  errno = 0;
+  const auto dims = static_cast<hsize_t>(n);
+  Id space(H5Screate_simple(1, &dims, nullptr), H5Sclose);
+  Id links(H5Pcreate(H5P_LINK_CREATE), H5Pclose), layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+  H5Pset_create_intermediate_group(links.get(), 1);
+  H5Pset_fill_time(layout.get(), H5D_FILL_TIME_NEVER);
+  H5Pset_alloc_time(layout.get(), H5D_ALLOC_TIME_EARLY);
+  Id type = h5::type_of(dtype);
+  Id set(H5Dcreate2(impl_->file.get(), dataset.c_str(), type.get(), space.get(), links.get(), layout.get(), H5P_DEFAULT), H5Dclose);
+  const haddr_t place = set ? H5Dget_offset(set.get()) : HADDR_UNDEF;
+  impl_->check((place != HADDR_UNDEF || n == 0) && set.reset(), cat("dataset ", dataset));
+  return n > 0 ? place : 0;
+}
+
+void Hdf5Writer::settle() {
   h5::Session session;
   errno = 0;
   bool ok = true;
@@ -176,6 +192,12 @@ void Hdf5Writer::finish() {
   impl_->open.clear();
   impl_->check(ok && H5Fflush(impl_->file.get(), H5F_SCOPE_GLOBAL) >= 0, "to flush the file");
   impl_->check(impl_->file.reset(), "to close the file");
+  impl_->finished = true;
+}
+
+void Hdf5Writer::finish() {
+  settle();
+  impl_->finished = false;
   sync_file(impl_->path);
   impl_->finished = true;
 }
