@@ -28,3 +28,14 @@ same_run() {
   check "$1: every loss and norm to the last digit" equal "$(numbers "$2" | cksum)" "$(numbers "$3" | cksum)"
   check "$1: final weights bit by bit" cmp "$2/rwkv-final.pth" "$3/rwkv-final.pth"
 }
+
+# `rookery launch` as typed on a node: launch NODE LOG WORDS...; runs until it ends, a line of $line_of_launch before WORDS.
+meeting_port=29511
+make_secret() { (umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$1"); }
+launch() {
+  local node=$1 log=$2
+  shift 2
+  nodes exec "n$node" "$rookery" launch --node_rank "$node" --master_addr n0 --master_port $meeting_port --secret_file "$work/secret" \
+    --timeout 60 "$@" > "$log" 2>&1
+}
+listens() { nodes exec n0 ss -ltnH "sport = :$meeting_port" | grep -q .; }
