@@ -48,6 +48,7 @@ std::vector<std::string> mpirun_command(const MpirunPlan& plan) {
     add_option(command, "orte_leave_session_attached", "1");  // a launcher lives as long as its daemon
     add_option(command, "oob_tcp_if_include", plan.networks);
     add_option(command, "btl_tcp_if_include", plan.networks);
+    if (plan.one_host) add_option(command, "btl", "tcp,self");
   }
   command.push_back(plan.program);
   command.insert(command.end(), plan.words.begin(), plan.words.end());

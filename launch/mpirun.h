@@ -12,9 +12,10 @@ struct MpirunPlan {
   bool crowded = false;  // a node has more ranks than cores
   // Empty: all ranks here. Else the other nodes, as agents and launchers name them.
   std::vector<std::string> other_nodes;
-  std::string agent;     // started in place of ssh
-  std::string networks;  // "10.0.1.0/24", or several behind commas, for MPI
-  std::string folder;    // working directory
+  std::string agent;      // started in place of ssh
+  std::string networks;   // "10.0.1.0/24", or several behind commas, for MPI
+  std::string folder;     // working directory
+  bool one_host = false;  // two nodes have the same host name: Open MPI would mix up their shared memory
 
   int n_ranks() const { return nproc_per_node * (1 + static_cast<int>(other_nodes.size())); }
 };

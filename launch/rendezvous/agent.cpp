@@ -7,10 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <cstddef>
 #include <cstring>
 
 #include "base/error.h"
+#include "launch/rendezvous/crypto.h"
 
 namespace rk {
 namespace {
@@ -18,22 +19,29 @@ namespace {
 constexpr size_t most_command_bytes = size_t{8} << 20;
 constexpr int unreachable = 255;  // as of ssh
 
-sockaddr_un unix_address(const std::string& path) {
-  sockaddr_un a{};
-  a.sun_family = AF_UNIX;
-  require(path.size() < sizeof a.sun_path, "the private folder has a short name");
-  std::copy(path.begin(), path.end(), a.sun_path);
+struct UnixAddress {
+  sockaddr_un address{};
+  socklen_t n_bytes = 0;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+};
+
+// In the kernel's own table of names: a zero, and the name.
+UnixAddress unix_address(const std::string& name) {
+  UnixAddress a;
+  a.address.sun_family = AF_UNIX;
+  require(name.size() + 1 < sizeof a.address.sun_path, "names of desks are short");
+  std::copy(name.begin(), name.end(), a.address.sun_path + 1);
+  a.n_bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
   return a;
 }
 
-std::string make_private_folder() {
-  const char* base = std::getenv("TMPDIR");
-  std::string pattern = base ? base : "/tmp";
-  constexpr size_t longest = 60;  // a Unix socket's path has at most 107 bytes
-  if (pattern.empty() || pattern.size() > longest || pattern.find_first_of(" \t'\"") != std::string::npos) pattern = "/tmp";
-  pattern += "/rookery-launch-XXXXXX";
-  if (!::mkdtemp(pattern.data())) fail(cat("cannot make a folder like ", pattern, ": ", std::strerror(errno)), ExitCode::failure);
-  return pattern;
+std::string new_name() {
+  std::string name = "rookery-launch-";
+  for (unsigned char c : random_bytes(16)) {
+    name += "0123456789abcdef"[c >> 4];
+    name += "0123456789abcdef"[c & 15];
+  }
+  return name;
 }
 
 bool is_own(int fd) {
@@ -44,21 +52,14 @@ bool is_own(int fd) {
 
 }  // namespace
 
-AgentDesk::AgentDesk(const std::string& program)
-    : folder_(make_private_folder()), listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
-  const sockaddr_un a = unix_address(folder_ + "/socket");
-  if (::symlink(program.c_str(), (folder_ + "/rookery").c_str()) != 0 ||
-      ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0 || ::listen(listener_.get(), 128) != 0)
-    fail(cat("cannot prepare ", folder_, ": ", std::strerror(errno)), ExitCode::failure);
+AgentDesk::AgentDesk() : name_(new_name()), listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+  const UnixAddress a = unix_address(name_);
+  if (::bind(listener_.get(), a.get(), a.n_bytes) != 0 || ::listen(listener_.get(), 128) != 0)
+    fail(cat("cannot listen on a Unix socket: ", std::strerror(errno)), ExitCode::failure);
 }
 
-AgentDesk::~AgentDesk() {
-  ::unlink((folder_ + "/socket").c_str());
-  ::unlink((folder_ + "/rookery").c_str());
-  ::rmdir(folder_.c_str());
-}
-
-std::string AgentDesk::agent() const { return cat(folder_, "/rookery launch-agent ", folder_, "/socket"); }
+// Open MPI splits the words at blanks, which the path of this program may hold; the kernel's link to it does not.
+std::string AgentDesk::agent() const { return cat("/proc/", ::getpid(), "/exe launch-agent ", name_); }
 
 std::vector<int> AgentDesk::fds() const {
   std::vector<int> all{listener_.get()};
@@ -94,9 +95,9 @@ void AgentDesk::forget_all() { agents_.clear(); }
 
 int run_agent(const std::string& socket, const std::string& node, const std::string& command) {
   FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const sockaddr_un a = unix_address(socket);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&a), sizeof a) != 0)
-    fail(cat("the launcher cannot be reached at ", socket, ": ", std::strerror(errno)), ExitCode::failure);
+  const UnixAddress a = unix_address(socket);
+  if (::connect(fd.get(), a.get(), a.n_bytes) != 0 || !is_own(fd.get()))
+    fail(cat("the launcher that started this has gone (", socket, ")"), ExitCode::failure);
   Frames frames(std::move(fd), most_command_bytes);
   frames.send(encode({Message::Kind::start, {node, command}}));
   for (;;) {

@@ -9,13 +9,10 @@
 
 namespace rk {
 
-// A private folder with a Unix socket and a link to this program, whose names hold no blanks: Open MPI splits the agent's words there.
+// A Unix socket with a name of its own and no file, which vanishes with this process.
 class AgentDesk {
  public:
-  explicit AgentDesk(const std::string& program);
-  AgentDesk(const AgentDesk&) = delete;
-  AgentDesk& operator=(const AgentDesk&) = delete;
-  ~AgentDesk();
+  AgentDesk();
 
   std::string agent() const;  // for plm_rsh_agent
   std::vector<int> fds() const;
@@ -30,7 +27,7 @@ class AgentDesk {
     Frames frames;
     std::string node;
   };
-  std::string folder_;
+  std::string name_;
   FileDescriptor listener_;
   std::vector<Agent> agents_;
 };

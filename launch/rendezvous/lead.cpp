@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/places.h"
 #include "launch/child_process.h"
 #include "launch/mpirun.h"
 #include "launch/rendezvous/agent.h"
@@ -80,7 +81,7 @@ class Leader {
 
 Leader::Leader(const Job& job, std::vector<Node> nodes) : job_(job) {
   for (Node& node : nodes) members_.push_back({std::move(node)});
-  if (!members_.empty()) desk_ = std::make_unique<AgentDesk>(own_path());
+  if (!members_.empty()) desk_ = std::make_unique<AgentDesk>();
 }
 
 MpirunPlan Leader::plan() const {
@@ -92,9 +93,11 @@ MpirunPlan Leader::plan() const {
   p.folder = job_.folder;
   if (members_.empty()) return p;
   p.agent = desk_->agent();
-  std::vector<std::string> networks{job_.network};
+  std::vector<std::string> networks{job_.network}, hosts{host_name()};
   for (const Member& m : members_) {
     p.other_nodes.push_back(node_name(m.node.who.node_rank));
+    p.one_host = p.one_host || std::find(hosts.begin(), hosts.end(), m.node.who.host) != hosts.end();
+    hosts.push_back(m.node.who.host);
     p.crowded = p.crowded || job_.nproc_per_node > m.node.who.n_cores;
     if (std::find(networks.begin(), networks.end(), m.node.who.network) == networks.end()) networks.push_back(m.node.who.network);
   }
