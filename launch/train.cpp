@@ -135,7 +135,10 @@ int train_main(int argc, char** argv) {
   }
   const Environment environment = process_environment();
   if (const SrunStart srun = srun_start(environment); srun.lacks_pmix) {
-    if (!srun.speaks) return static_cast<int>(ExitCode::bad_input);
+    if (!srun.speaks) {
+      ::sleep(1);  // --kill-on-bad-exit ends all tasks with the first: that must not be before one has spoken
+      return static_cast<int>(ExitCode::bad_input);
+    }
     fail(cat("srun started ", srun.n_tasks,
              " processes that cannot form one run; start them with: srun --mpi=pmix --kill-on-bad-exit=1 ..."));
   }

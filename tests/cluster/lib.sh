@@ -29,7 +29,7 @@ same_run() {
   check "$1: final weights bit by bit" cmp "$2/rwkv-final.pth" "$3/rwkv-final.pth"
 }
 
-# `rookery launch` as typed on a node: launch NODE LOG WORDS...; runs until it ends, a line of $line_of_launch before WORDS.
+# `rookery launch` as typed on a node: launch NODE LOG WORDS...
 meeting_port=29511
 make_secret() { (umask 077; head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$1"); }
 launch() {

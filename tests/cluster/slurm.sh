@@ -74,6 +74,15 @@ for run in died cancelled; do
   check "$run: no process left" wait_for 10 no_process_of "$work/$run"
 done
 
+# Ranks that cannot find each other; --kill-on-bad-exit must not silence the one that says so.
+for kill in 0 1; do
+  slurm srun -N2 -n2 --mpi=none --kill-on-bad-exit=$kill "$rookery" train --proj_dir "$work/none" "${options[@]}" > "$work/none.log" 2>&1
+  code=$?
+  if [ $kill = 0 ]; then check "--mpi=none: exit code" equal $code 2; fi
+  check "--mpi=none: one sentence" equal "$(grep -c 'srun --mpi=pmix' "$work/none.log")" 1
+  check "--mpi=none: nothing was trained" gone "$work/none/metrics.jsonl"
+done
+
 # Two tasks with options of their own, one of them put back into the queue for itself, and a third without a line.
 printf '%s\n' "--lr_init 2e-3 --wandb 'first of two'" "--lr_init 1e-3 # slower" > "$work/lines"
 submit sweep sweep.sbatch --array=1-3 -o "$work/sweep-%a.log" -- "$work/lines" "$work/sweep" "${options[@]}"
@@ -89,4 +98,5 @@ check "sweep: other options, another run" [ "$(numbers "$work/sweep/1")" != "$(n
 check "sweep: a line that is not there" says "$work/sweep-3.log" "no options in line 3"
 
 ends_as one COMPLETED 0
+if [ $failures != 0 ]; then tail -n 20 "$work"/*.log; fi
 finish
