@@ -137,6 +137,23 @@ Ticket MpiComm::all_gather(Tensor in, Tensor out) {
   return started(op);
 }
 
+Ticket MpiComm::all_to_all(Tensor in, Tensor out) {
+  check_all_to_all(in, out, size_);
+  Operation& op = start(0);
+  op.then = Then::nothing;
+  const size_t slice = in.n_bytes() / static_cast<size_t>(size_);
+  if (slice > 0) std::memcpy(slice_at(out, rank_, slice), slice_at(in, rank_, slice), slice);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ + size_ - step) % size_;
+    receive(op, 0, from, slice_at(out, from, slice), slice);
+  }
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_;
+    send(op, 0, to, slice_at(in, to, slice), slice);
+  }
+  return started(op);
+}
+
 Ticket MpiComm::broadcast(Tensor x, int root) {
   require(root >= 0 && root < size_, "the root is a rank of the group");
   Operation& op = start("broadcast", x.n_bytes(), 0);

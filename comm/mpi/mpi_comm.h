@@ -54,6 +54,7 @@ class MpiComm final : public Comm {
   Ticket all_reduce(Tensor x, Reduce op) override;
   Ticket reduce_scatter(Tensor in, Tensor out) override;
   Ticket all_gather(Tensor in, Tensor out) override;
+  Ticket all_to_all(Tensor in, Tensor out) override;
   Ticket broadcast(Tensor x, int root) override;
   void barrier() override;
   std::unique_ptr<Comm> split(int color) override;

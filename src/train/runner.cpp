@@ -55,11 +55,7 @@ bool Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
       shards_->prefetch(Upcoming(plan, i, shards_->prefetch_depth()).units());
       if (v.writes_grads) shards_->bind_grads(ex, v.unit);
     }
-    switch (v.phase) {
-      case Phase::forward: forward(ex, v, seg); break;
-      case Phase::recompute: recompute(ex, v, seg); break;
-      case Phase::backward: backward(ex, v, seg); break;
-    }
+    if (static_cast<size_t>(v.micro) < io.n_filled) compute(ex, v, seg);
     if (ex.dry()) continue;
     if (v.grads_ready) shards_->grads_ready(ex, v.unit, v.last);
     if (i + 1 == plan.size() || plan[i + 1].unit != v.unit) shards_->release(v.unit);
@@ -115,6 +111,14 @@ void Runner::lay_out(const Exec& ex, const Plan& plan, const StepIo& io) {
     if (!dshared_.empty()) dshared_[s] = ex.kept->take(acc_dtype(model_.dtype), shape);
   }
   flowing_ = sweeps ? ex.kept->take(model_.dtype, {segments[0].B, longest, model_.n_embd}) : Tensor{};
+}
+
+void Runner::compute(const Exec& ex, const Visit& v, const Segment& seg) {
+  switch (v.phase) {
+    case Phase::forward: return forward(ex, v, seg);
+    case Phase::recompute: return recompute(ex, v, seg);
+    case Phase::backward: return backward(ex, v, seg);
+  }
 }
 
 // The first part of a buffer made for the longest segment.

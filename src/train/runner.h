@@ -14,7 +14,9 @@ namespace rk {
 // Inputs and optional outputs of one run of a plan.
 struct StepIo {
   std::span<const std::vector<Segment>> micro;  // [micro-batch][segment]
-  bool truncated = false;                       // no gradient through the state between segments
+  // Micro-batches from this one on are empty: their visits exchange weights and gradients, which are zero, and compute nothing.
+  size_t n_filled = SIZE_MAX;
+  bool truncated = false;  // no gradient through the state between segments
   // States of all units in order, each unit's in the order of its state_specs; empty = zero / not wanted. Gradients are in the
   // accumulation dtype. They belong to a plan of one micro-batch.
   std::span<const Tensor> initial_state, final_state, dfinal_state, dinitial_state;
@@ -44,6 +46,7 @@ class Runner {
   Cell& cell(int unit, int segment) { return cells_[static_cast<size_t>(unit) * n_segments_ + static_cast<size_t>(segment)]; }
 
   void lay_out(const Exec& ex, const Plan& plan, const StepIo& io);
+  void compute(const Exec& ex, const Visit& v, const Segment& seg);
   void forward(const Exec& ex, const Visit& v, const Segment& seg);
   void recompute(const Exec& ex, const Visit& v, const Segment& seg);
   void backward(const Exec& ex, const Visit& v, const Segment& seg);

@@ -12,8 +12,10 @@
 #include "kernels/step_control/op.h"
 #include "train/bad_steps.h"
 #include "train/build.h"
+#include "train/global_batch.h"
 #include "train/horizon.h"
 #include "train/initial_weights.h"
+#include "train/ordered_sums.h"
 #include "train/pending_steps.h"
 #include "train/run_log.h"
 #include "train/run_settle.h"
@@ -104,6 +106,7 @@ class Trainer {
   Horizon horizon_;
   Plan plan_;
   RunSite site_;
+  StepBatch batch_;
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -113,6 +116,7 @@ class Trainer {
   std::optional<Runner> runner_;
   Arena kept_, scratch_;
   std::optional<StepNumbers> numbers_;
+  std::optional<OrderedSums> ordered_;  // of --deterministic_reduce
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
   std::optional<StateHasher> hasher_;
@@ -138,6 +142,7 @@ class Trainer {
 void Trainer::open() {
   agree(comm_, [&] {
     start_ = decide_start(config_);
+    keep_global_batch(config_, start_, comm_.size());
     data_ = std::make_shared<const Binidx>(config_.data_file);
     model_ = build_model(config_, start_, data_.get());
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
@@ -151,6 +156,7 @@ void Trainer::open() {
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
   site_ = find_site(comm_, machine_);
   if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
+  batch_ = step_batch(config_, comm_.size());
   shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
@@ -173,6 +179,7 @@ void Trainer::plan_memory() {
     kept_ = Arena(Buffer(device(), run.memory.kept));
     scratch_ = Arena(Buffer(device(), run.memory.scratch));
     numbers_.emplace(device());
+    if (run.shards.ordered) ordered_.emplace(device(), batch_, SquareBlockMap(run.layout).n());
   });
   if (!warning.empty()) observer_.line(warning);
   memory_planned_ = run.memory.on_gpu();
@@ -220,8 +227,6 @@ void Trainer::restore() {
                  ", or begin a new run from its weights with --load_model"));
     };
     same("ctx_len", config_.ctx_len, "give the same --ctx_len");
-    same("real_bsz", horizon_.real_bsz,
-         "choose --micro_bsz and --accumulate_grad_batches so that ranks x micro_bsz x accumulation is the same");
     same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
     load_from_checkpoint(exec(), *shards_, reader);
   });
@@ -239,8 +244,10 @@ bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
   own_time_.begin_step(waited_s(comm_));
-  const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
-  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) {
+    const int64_t sample = batch_.sample(comm_.rank(), m, j);
+    return sample < 0 ? -1 : 1 + state_.samples + sample;
+  });
   step.offsets = batcher_->offsets();
 
   step.rank_targets = step.targets = batcher_->n_targets();
@@ -250,12 +257,16 @@ bool Trainer::queue_step() {
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
                    .loss_scale = scales_loss() ? numbers_->loss_scale() : Tensor{},
-                   .loss_sum = numbers_->loss()});
+                   .loss_sum = ordered_ ? ordered_->losses() : numbers_->loss(),
+                   .loss_first = ordered_ ? batch_.number(comm_.rank(), 0) : 0,
+                   .loss_step = ordered_ ? batch_.world : 0});
 
   numbers_->start_step(ex);
+  if (ordered_) ordered_->start_step(ex);
   shards_->start_step(ex);
   StepIo io;
   io.micro = batcher_->micro();
+  io.n_filled = static_cast<size_t>(batch_.of_rank(comm_.rank()));
   io.truncated = config_.bptt == "truncated";
   io.watchdog = &*watchdog_;
   io.step = state_.step + 1;
@@ -268,7 +279,12 @@ bool Trainer::queue_step() {
     pending_.drop();
     return false;
   }
-  shards_->add_grad_squares(ex, numbers_->squares());
+  if (ordered_) {
+    shards_->square_blocks(ex, ordered_->squares());
+    ordered_->sum_losses(ex, *numbers_);
+  } else {
+    shards_->add_grad_squares(ex, numbers_->squares());
+  }
   numbers_->keep_rank_loss(ex);
   tell_ranks();
 
@@ -335,10 +351,13 @@ void Trainer::tell_ranks() {
   host_flags_[kLongSteps] = leads() && seconds_of_step_ > kLongStep_s;
   host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
-  Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
+  Ticket sums = comm_.all_reduce(ordered_ ? ordered_->all() : numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
   sums.wait();
   flags.wait();
+  if (!ordered_) return;
+  ordered_->sum_losses(exec(), *numbers_);
+  ordered_->sum_squares(exec(), *numbers_);
 }
 
 // Waits for the oldest outstanding step and completes its report.
