@@ -139,7 +139,7 @@ Ticket MpiComm::all_gather(Tensor in, Tensor out) {
 
 Ticket MpiComm::all_to_all(Tensor in, Tensor out) {
   check_all_to_all(in, out, size_);
-  Operation& op = start(0);
+  Operation& op = start("all-to-all", in.n_bytes(), 0);
   op.then = Then::nothing;
   const size_t slice = in.n_bytes() / static_cast<size_t>(size_);
   if (slice > 0) std::memcpy(slice_at(out, rank_, slice), slice_at(in, rank_, slice), slice);
