@@ -14,6 +14,11 @@ inline void check_all_gather(const Tensor& in, const Tensor& out, int size) {
   require(out.numel() == in.numel() * size, "all_gather takes n elements and gives size * n");
 }
 
+inline void check_all_to_all(const Tensor& in, const Tensor& out, int size) {
+  require(in.dtype == out.dtype, "all_to_all keeps the dtype");
+  require(in.numel() == out.numel() && in.numel() % size == 0, "all_to_all takes and gives size * n elements");
+}
+
 // Bytes of slice `index` of a tensor cut into slices of slice_bytes.
 inline std::byte* slice_at(const Tensor& t, int index, size_t slice_bytes) {
   return static_cast<std::byte*>(t.data) + static_cast<size_t>(index) * slice_bytes;

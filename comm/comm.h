@@ -30,6 +30,8 @@ class Comm {
   virtual Ticket reduce_scatter(Tensor in, Tensor out) = 0;
   // in [n] -> out [size * n] in rank order. in may be out's own slice.
   virtual Ticket all_gather(Tensor in, Tensor out) = 0;
+  // in [size * n] -> out [size * n]: slice r of `in` goes to rank r, slice r of `out` has come from it. They do not overlap.
+  virtual Ticket all_to_all(Tensor in, Tensor out) = 0;
   // x [n] from `root` to all.
   virtual Ticket broadcast(Tensor x, int root) = 0;
   virtual void barrier() = 0;
@@ -39,8 +41,8 @@ class Comm {
   virtual std::unique_ptr<Comm> split(int color) = 0;
   // The same ranks once more, for one use (a string literal, named when it hangs): collectives of different communicators are not ordered
   // among each other. On a GPU each has a stream of its own.
-  // Tells of GPU memory that lies alike on all ranks (a whole allocation, of one size), in which all_gather will be asked for, and of a part of
-  // it, the inbox, that reduce_scatter may use: at least size - 1 times its out. GPUs that reach each other's memory then need no
+  // Tells of GPU memory that lies alike on all ranks (a whole allocation, of one size), in which all_gather will be asked for, and of a
+  // part of it, the inbox, that reduce_scatter may use: at least size - 1 times its out. GPUs that reach each other's memory then need no
   // multiprocessors for either. Collective, once.
   virtual void share(const Tensor& /*memory*/, const Tensor& /*inbox*/) {}
   virtual std::unique_ptr<Comm> twin(const char* /*use*/) { return split(0); }

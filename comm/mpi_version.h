@@ -4,6 +4,6 @@
 
 namespace rk {
 
-std::string mpi_version();  // "Open MPI 4.1.4"; needs no initialisation
+std::string mpi_version();  // "Open MPI 4.1.4"; also before MPI is initialised
 
 }  // namespace rk

@@ -1,4 +1,4 @@
-// rookery data tokenize|make_data|info|prime: token data before training.
+// rookery data tokenize|make_data|info|prime|order: token data before training.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -20,6 +20,7 @@
 #include "data/sampling.h"
 #include "data/staged_file.h"
 #include "data/tokenize.h"
+#include "launch/data_order.h"
 #include "launch/subcommands.h"
 
 namespace rk {
@@ -237,6 +238,12 @@ void add_prime(CLI::App& data, InspectOptions& o) {
   app->callback([&o] { run_prime(o.data, o.ctx_len); });
 }
 
+void add_order(CLI::App& data) {
+  CLI::App* app = data.add_subcommand("order", "the samples of --steps A:B, by the options of rookery train or the --proj_dir of a run");
+  app->prefix_command();
+  app->callback([app] { print_data_order(app->remaining()); });
+}
+
 }  // namespace
 
 int data_main(int argc, char** argv) {
@@ -248,6 +255,7 @@ int data_main(int argc, char** argv) {
   add_make_data(app, make_data_options);
   add_info(app, info_options);
   add_prime(app, prime_options);
+  add_order(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

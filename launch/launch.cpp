@@ -43,6 +43,8 @@ void check_program(const LaunchOptions& o, Job& job) {
   }
   validate(config, o.nnodes * o.nproc_per_node);
   check_files(config);
+  job.proj_dir = config.proj_dir;
+  job.global_bsz = config.micro_auto ? 0 : config.global_bsz;
   const bool can_resume = config.train_stage != 1;
   job.max_restarts = can_resume ? o.max_restarts >= 0 ? o.max_restarts : static_cast<int>(config.max_restarts) : 0;
   job.words = {"train"};

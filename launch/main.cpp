@@ -20,6 +20,7 @@ std::span<const Subcommand> subcommands() {
       {"train", train_main, "train a model"},
       {"launch", launch_main, "start a run on several hosts"},
       {"stop", stop_main, "ask a run to save its state and leave"},
+      {"replay", replay_main, "make steps of a run again and compare"},
       {"plan", plan_main, "memory and time of a run before it is started"},
       {"bench", bench_main, "measure this machine for rookery plan"},
       {"init", init_main, "write fresh weights"},

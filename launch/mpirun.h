@@ -1,5 +1,6 @@
 // The command lines of mpirun, and what its end means.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ const std::vector<std::string>& unwanted_variables();
 
 // Whether the run was given up by something that a new start may overcome.
 bool worth_a_restart(int exit_code);
-// The words of a start that continues the run; with n_nodes > 0 on that many nodes, whatever the words say.
-std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes);
+// The words of a start that continues the run; with n_nodes > 0 on that many nodes, whatever the words say. A step keeps its samples: those
+// of the checkpoint, or, where there is none, global_bsz; 0 leaves the words' own.
+std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz = 0);
 // What a code of mpirun that is none of ours means; empty for ours, which the ranks have explained.
 std::string explanation(int exit_code);
 int exit_code_for_user(int exit_code);  // ours stay as they are; others become 1

@@ -12,6 +12,7 @@
 #include "train/build.h"
 #include "train/config.h"
 #include "train/config_values.h"
+#include "train/global_batch.h"
 #include "train/run_advice.h"
 
 namespace rk {
@@ -191,6 +192,7 @@ void print_json(const Forecast& f, const Model& model, const RunCase& c) {
   j["keep"] = f.run.keep_less ? "less" : "all";
   j["micro_bsz"] = c.config.micro_bsz;
   j["accumulate"] = c.config.accumulate;
+  j["global_bsz"] = step_batch(c.config, c.place.n_ranks).samples;
   j["step_s"] = f.cost.seconds;
   j["tokens_per_s"] = f.tokens_per_s;
   j["mfu"] = mfu(f, model, c);
@@ -202,11 +204,14 @@ void print_json(const Forecast& f, const Model& model, const RunCase& c) {
 }
 
 void print_case(const Model& model, const RunConfig& c, const RunPlace& place) {
-  std::printf("%s L%ld-D%ld, %.4g G parameters, %s; ctx %ld, micro_bsz %ld x accumulation %ld x %d %s on %d %s = %ld samples a step\n",
-              model.family.c_str(), static_cast<long>(model.n_layer), static_cast<long>(model.n_embd),
-              static_cast<double>(model.params.numel()) * 1e-9, c.precision.c_str(), static_cast<long>(c.ctx_len),
-              static_cast<long>(c.micro_bsz), static_cast<long>(c.accumulate), place.n_ranks, place.n_ranks == 1 ? "rank" : "ranks",
-              place.n_nodes, place.n_nodes == 1 ? "node" : "nodes", static_cast<long>(c.micro_bsz * c.accumulate * place.n_ranks));
+  const StepBatch batch = step_batch(c, place.n_ranks);
+  std::printf(
+      "%s L%ld-D%ld, %.4g G parameters, %s; ctx %ld, micro_bsz %ld x accumulation %ld x %d %s on %d %s = %ld rows, %ld samples a step\n",
+      model.family.c_str(), static_cast<long>(model.n_layer), static_cast<long>(model.n_embd),
+      static_cast<double>(model.params.numel()) * 1e-9, c.precision.c_str(), static_cast<long>(c.ctx_len), static_cast<long>(c.micro_bsz),
+      static_cast<long>(c.accumulate), place.n_ranks, place.n_ranks == 1 ? "rank" : "ranks", place.n_nodes,
+      place.n_nodes == 1 ? "node" : "nodes", static_cast<long>(c.micro_bsz * c.accumulate * place.n_ranks),
+      static_cast<long>(batch.samples));
 }
 
 void print_suggestions(const std::vector<Suggestion>& suggestions) {
@@ -247,8 +252,7 @@ int plan_main(int argc, char** argv) {
   const RunCase asked{config, place_of(own, config, machine, world), machine};
   if (config.micro_auto) {
     const int64_t B = choose_micro_bsz(bare, *model, asked);
-    config.accumulate = config.micro_bsz * config.accumulate / B;
-    config.micro_bsz = B;
+    set_micro_bsz(config, B, world);
   }
   const Forecast f = forecast(bare, *model, asked);
   if (own.json) {

@@ -22,6 +22,7 @@ int generate_main(int argc, char** argv);
 int inspect_main(int argc, char** argv);
 int convert_main(int argc, char** argv);
 int data_main(int argc, char** argv);
+int replay_main(int argc, char** argv);
 int stop_main(int argc, char** argv);
 
 }  // namespace rk

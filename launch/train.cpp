@@ -1,7 +1,6 @@
 // rookery train
 #include <unistd.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "base/log.h"
@@ -10,6 +9,7 @@
 #include "comm/places.h"
 #include "launch/launch.h"
 #include "launch/mpirun.h"
+#include "launch/run_rank.h"
 #include "launch/rendezvous/launch_options.h"
 #include "launch/run_record.h"
 #include "launch/signals.h"
@@ -22,26 +22,6 @@
 
 namespace rk {
 namespace {
-
-// The options, agreed by all ranks.
-RunConfig agreed_config(const std::vector<std::string>& words, Comm& comm) {
-  RunConfig config;
-  agree(comm, [&] {
-    config = parse_config(words);
-    if (under_mpi() && config.max_restarts > 0)
-      config.notes.push_back(cat("--max_restarts ", config.max_restarts, " has no effect under a typed mpirun or srun"));
-    validate(config, comm.size());
-    check_files(config);
-  });
-  return config;
-}
-
-// Ranks of one host share its cores; a rank that mpirun bound to some cores has those.
-int threads_of(const RunConfig& config, Comm& comm) {
-  if (config.threads > 0) return config.threads;
-  const int share = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)) / local_size(comm);
-  return std::max(1, std::min(n_cores(), share));
-}
 
 bool wants_bar(const RunConfig& config) {
   if (config.progress != "auto") return config.progress == "bar";
@@ -71,41 +51,20 @@ void print_banner(const RunConfig& config, Comm& comm, const Machine& machine) {
   log_info("configuration:\n" + config.text);
 }
 
-// Which node this rank is on; ranks that divide a model node by node need nodes of one size.
-void find_node(const RunConfig& config, Comm& comm, Machine& machine) {
-  const NodePlace place = place_of_node(comm);
-  if (config.zero_group == "node" && place.fewest != place.most)
-    fail(cat("--zero_group node needs equally many ranks on every node, but there are between ", place.fewest, " and ", place.most,
-             "; start as many on each, or use --zero_group world"));
-  machine.node = place.index;
-  machine.n_nodes = place.n_nodes;
-}
-
 int train_as_rank(const std::vector<std::string>& words) {
-  std::optional<Gpu> gpu;  // outlives what uses it
-  std::unique_ptr<Comm> comm = under_mpi() ? make_mpi_comm() : make_self_comm();
-  const bool leads = comm->rank() == 0;
-  set_log_voice(leads, comm->size() > 1 ? cat("[rank ", comm->rank(), "/", comm->size(), "] ") : "");
-  if (under_mpi()) die_with_parent();
-
-  const RunConfig config = agreed_config(words, *comm);
-  Machine machine{.threads = threads_of(config, *comm)};
-  find_node(config, *comm, machine);
-  if (config.accelerator == "cuda" && config.train_stage != 1) {
-    agree(*comm, [&] { gpu.emplace(GpuOptions{.index = choose_gpu(local_rank(*comm), local_size(*comm), n_gpus())}); });
-    check_gpus_differ(*comm, gpu->uuid());
-    machine.gpu = &*gpu;
-    comm = comm->size() > 1 ? make_gpu_comm(std::move(comm), *gpu) : make_self_comm(machine.gpu);
-  }
+  RunRank rank([&] { return parse_config(words); });
+  const RunConfig& config = rank.config;
+  Comm& comm = *rank.comm;
+  const bool leads = comm.rank() == 0;
   StopFlags flags;
   const StopSignals signals(flags, !under_mpi());
   std::optional<RunRecordFile> record;
-  agree(*comm, [&] {
+  agree(comm, [&] {
     if (leads) record.emplace(config.proj_dir);
   });
-  if (leads) print_banner(config, *comm, machine);
-  Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm->size()});
-  return static_cast<int>(train(config, *comm, machine, terminal, flags));
+  if (leads) print_banner(config, comm, rank.machine);
+  Terminal terminal({.speaks = leads, .bar = wants_bar(config), .log_every = config.log_every, .world = comm.size()});
+  return static_cast<int>(train(config, comm, rank.machine, terminal, flags));
 }
 
 std::vector<std::string> with_command(const char* command, const std::vector<std::string>& words) {

@@ -3,6 +3,7 @@
 
 #include "comm/backends.h"
 #include "comm/mpi/mpi_comm.h"
+#include "comm/waited.h"
 
 namespace rk {
 namespace {
@@ -57,6 +58,11 @@ void finalize_mpi() {
 int local_rank(Comm& world) {
   const auto* mpi = dynamic_cast<const MpiComm*>(&world.host());
   return mpi ? mpi->local_rank() : world.rank();
+}
+
+double waited_s(Comm& world) {
+  const auto* mpi = dynamic_cast<const MpiComm*>(&world.host());
+  return mpi ? mpi->waited_s() : 0;
 }
 
 int local_size(Comm& world) {

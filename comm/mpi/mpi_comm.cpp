@@ -3,9 +3,11 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <numeric>
 
 #include "comm/collective_args.h"
 #include "comm/ordered_reduce.h"
@@ -27,12 +29,33 @@ std::byte* bytes_of(const Tensor& x) { return static_cast<std::byte*>(x.data); }
 
 }  // namespace
 
-void MpiProgress::remove(MpiComm* comm) { std::erase(comms_, comm); }
+void MpiProgress::add(MpiComm* comm) {
+  comms_.push_back(comm);
+  for (auto& s : shown_)
+    if (!s) return s.store(comm);
+}
+
+void MpiProgress::remove(MpiComm* comm) {
+  std::erase(comms_, comm);
+  for (auto& s : shown_)
+    if (s == comm) s = nullptr;
+}
 
 bool MpiProgress::advance() {
   bool moved = false;
   for (MpiComm* c : comms_) moved |= c->advance();
   return moved;
+}
+
+size_t MpiProgress::describe(char* text, size_t n) const noexcept {
+  const MpiComm* first = nullptr;
+  uint64_t order = 0;
+  for (const auto& s : shown_) {
+    const MpiComm* comm = s.load(std::memory_order_acquire);
+    const uint64_t oldest = comm ? comm->oldest() : 0;
+    if (oldest && (!first || oldest < order)) first = comm, order = oldest;
+  }
+  return first ? first->describe(text, n) : 0;
 }
 
 MpiComm::MpiComm(MPI_Comm handle, size_t max_message_bytes, std::shared_ptr<MpiProgress> progress)
@@ -46,6 +69,15 @@ MpiComm::MpiComm(MPI_Comm handle, size_t max_message_bytes, std::shared_ptr<MpiP
   check_mpi(MPI_Comm_size(host, &local_size_));
   check_mpi(MPI_Comm_free(&host));
   parts_.resize(static_cast<size_t>(size_));
+  std::vector<int> own(static_cast<size_t>(size_));
+  std::iota(own.begin(), own.end(), 0);
+  world_ranks_.resize(own.size());
+  MPI_Group group = MPI_GROUP_NULL, world = MPI_GROUP_NULL;
+  check_mpi(MPI_Comm_group(comm_, &group));
+  check_mpi(MPI_Comm_group(MPI_COMM_WORLD, &world));
+  check_mpi(MPI_Group_translate_ranks(group, size_, own.data(), world, world_ranks_.data()));
+  check_mpi(MPI_Group_free(&group));
+  check_mpi(MPI_Group_free(&world));
   progress_->add(this);
 }
 
@@ -61,7 +93,7 @@ Ticket MpiComm::all_reduce(Tensor x, Reduce reduce) {
   const size_t n_bytes = x.n_bytes();
   const auto others = static_cast<size_t>(size_ - 1);
   const bool small = n_bytes <= kSmallBytes;
-  Operation& op = start(others * (small ? n_bytes : slice_of(x, 0, size_).n_bytes()));
+  Operation& op = start("all-reduce", n_bytes, others * (small ? n_bytes : slice_of(x, 0, size_).n_bytes()));
   op.op = reduce;
   if (small) {
     op.then = Then::sum;
@@ -86,7 +118,7 @@ Ticket MpiComm::all_reduce(Tensor x, Reduce reduce) {
 
 Ticket MpiComm::reduce_scatter(Tensor in, Tensor out) {
   check_reduce_scatter(in, out, size_);
-  Operation& op = start(static_cast<size_t>(size_ - 1) * out.n_bytes());
+  Operation& op = start("reduce-scatter", in.n_bytes(), static_cast<size_t>(size_ - 1) * out.n_bytes());
   op.op = Reduce::sum;
   op.then = Then::sum;
   op.out = out;
@@ -97,7 +129,7 @@ Ticket MpiComm::reduce_scatter(Tensor in, Tensor out) {
 
 Ticket MpiComm::all_gather(Tensor in, Tensor out) {
   check_all_gather(in, out, size_);
-  Operation& op = start(0);
+  Operation& op = start("all-gather", out.n_bytes(), 0);
   op.then = Then::nothing;
   std::byte* own = slice_at(out, rank_, in.n_bytes());
   if (own != in.data && in.n_bytes() > 0) std::memcpy(own, in.data, in.n_bytes());
@@ -105,23 +137,38 @@ Ticket MpiComm::all_gather(Tensor in, Tensor out) {
   return started(op);
 }
 
+Ticket MpiComm::all_to_all(Tensor in, Tensor out) {
+  check_all_to_all(in, out, size_);
+  Operation& op = start("all-to-all", in.n_bytes(), 0);
+  op.then = Then::nothing;
+  const size_t slice = in.n_bytes() / static_cast<size_t>(size_);
+  if (slice > 0) std::memcpy(slice_at(out, rank_, slice), slice_at(in, rank_, slice), slice);
+  for (int step = 1; step < size_; ++step) {
+    const int from = (rank_ + size_ - step) % size_;
+    receive(op, 0, from, slice_at(out, from, slice), slice);
+  }
+  for (int step = 1; step < size_; ++step) {
+    const int to = (rank_ + step) % size_;
+    send(op, 0, to, slice_at(in, to, slice), slice);
+  }
+  return started(op);
+}
+
 Ticket MpiComm::broadcast(Tensor x, int root) {
   require(root >= 0 && root < size_, "the root is a rank of the group");
-  Operation& op = start(0);
+  Operation& op = start("broadcast", x.n_bytes(), 0);
   op.then = Then::nothing;
   for_each_chunk(x.n_bytes(), max_message_bytes_, [&](size_t offset, int n) {
-    op.requests.emplace_back();
-    check_mpi(MPI_Ibcast(bytes_of(x) + offset, n, MPI_BYTE, root, comm_, &op.requests.back()));
+    check_mpi(MPI_Ibcast(bytes_of(x) + offset, n, MPI_BYTE, root, comm_, add_request(op, root == rank_ ? -1 : root)));
   });
   return started(op);
 }
 
 // Other groups and earlier collectives move on meanwhile: another rank may be waiting for them before it comes here.
 void MpiComm::barrier() {
-  Operation& op = start(0);
+  Operation& op = start("barrier", 0, 0);
   op.then = Then::nothing;
-  op.requests.emplace_back();
-  check_mpi(MPI_Ibarrier(comm_, &op.requests.back()));
+  check_mpi(MPI_Ibarrier(comm_, add_request(op, -1)));
   started(op).wait();
 }
 
@@ -140,7 +187,7 @@ void MpiComm::abort(int code) {
 }
 
 // The free operation whose staging fits best; a new one, or a larger staging, only when none does.
-MpiComm::Operation& MpiComm::start(size_t staging_bytes) {
+MpiComm::Operation& MpiComm::start(const char* kind, size_t n_bytes, size_t staging_bytes) {
   Operation* best = nullptr;
   for (Operation& op : operations_) {
     if (op.busy) continue;
@@ -148,19 +195,36 @@ MpiComm::Operation& MpiComm::start(size_t staging_bytes) {
     const bool closer = !best || (fits ? op.staging.size() < best->staging.size() : op.staging.size() > best->staging.size());
     if (!best || (fits && !best_fits) || (fits == best_fits && closer)) best = &op;
   }
-  if (!best) best = &operations_.emplace_back();
+  if (!best) {
+    best = &operations_.emplace_back();
+    best->owed = std::make_unique<std::atomic<int>[]>(static_cast<size_t>(size_));
+  }
   if (best->staging.size() < staging_bytes) {
     best->staging = Buffer();  // the old one is given back first
     best->staging = Buffer(Device::cpu, staging_bytes);
   }
   best->requests.clear();
+  best->sources.clear();
+  best->active = 0;
   best->id = ++last_id_;
+  best->kind = kind;
+  best->n_bytes = n_bytes;
+  best->order = progress_->next_order();
   return *best;
+}
+
+// Room for one more request that is under way. The place is good until the next one is added.
+MPI_Request* MpiComm::add_request(Operation& op, int source) {
+  op.sources.push_back(source);
+  ++op.active;
+  if (source >= 0) op.owed[static_cast<size_t>(source)].fetch_add(1, std::memory_order_relaxed);
+  return &op.requests.emplace_back();
 }
 
 Ticket MpiComm::started(Operation& op) {
   op.busy = true;
   pending_.push_back(&op);
+  show_oldest();
   return {this, op.id};
 }
 
@@ -169,15 +233,13 @@ int MpiComm::tag(const Operation& op, int phase) const { return static_cast<int>
 
 void MpiComm::send(Operation& op, int phase, int to, const std::byte* data, size_t n_bytes) {
   for_each_chunk(n_bytes, max_message_bytes_, [&](size_t offset, int n) {
-    op.requests.emplace_back();
-    check_mpi(MPI_Isend(data + offset, n, MPI_BYTE, to, tag(op, phase), comm_, &op.requests.back()));
+    check_mpi(MPI_Isend(data + offset, n, MPI_BYTE, to, tag(op, phase), comm_, add_request(op, -1)));
   });
 }
 
 void MpiComm::receive(Operation& op, int phase, int from, std::byte* data, size_t n_bytes) {
   for_each_chunk(n_bytes, max_message_bytes_, [&](size_t offset, int n) {
-    op.requests.emplace_back();
-    check_mpi(MPI_Irecv(data + offset, n, MPI_BYTE, from, tag(op, phase), comm_, &op.requests.back()));
+    check_mpi(MPI_Irecv(data + offset, n, MPI_BYTE, from, tag(op, phase), comm_, add_request(op, from)));
   });
 }
 
@@ -214,8 +276,23 @@ void MpiComm::sum_parts(Operation& op) {
   ordered_reduce(op.out.dtype, op.op, parts_, op.out.data, op.out.numel());
 }
 
+bool MpiComm::messages_done(Operation& op) {
+  if (op.active == 0) return true;
+  int n = 0;
+  completed_.resize(op.requests.size());
+  check_mpi(MPI_Testsome(static_cast<int>(op.requests.size()), op.requests.data(), &n, completed_.data(), MPI_STATUSES_IGNORE));
+  require(n != MPI_UNDEFINED, "requests that are under way are known to MPI");
+  for (int i = 0; i < n; ++i) {
+    const int source = op.sources[static_cast<size_t>(completed_[static_cast<size_t>(i)])];
+    if (source >= 0) op.owed[static_cast<size_t>(source)].fetch_sub(1, std::memory_order_relaxed);
+  }
+  op.active -= n;
+  return op.active == 0;
+}
+
 bool MpiComm::finish_phase(Operation& op) {
   op.requests.clear();
+  op.sources.clear();
   const Then then = op.then;
   op.then = Then::nothing;
   if (then == Then::nothing) return true;
@@ -228,15 +305,42 @@ bool MpiComm::finish_phase(Operation& op) {
 bool MpiComm::advance() {
   bool moved = false;
   for (Operation* op : pending_) {
-    int done = 0;
-    check_mpi(MPI_Testall(static_cast<int>(op->requests.size()), op->requests.data(), &done, MPI_STATUSES_IGNORE));
-    if (done && finish_phase(*op)) {
+    if (messages_done(*op) && finish_phase(*op)) {
       op->busy = false;
       moved = true;
     }
   }
-  if (moved) std::erase_if(pending_, [](const Operation* op) { return !op->busy; });
+  if (moved) {
+    std::erase_if(pending_, [](const Operation* op) { return !op->busy; });
+    show_oldest();
+  }
   return moved;
+}
+
+uint64_t MpiComm::oldest() const noexcept {
+  const Operation* op = oldest_.load(std::memory_order_acquire);
+  return op ? op->order.load() : 0;
+}
+
+size_t MpiComm::describe(char* text, size_t n) const noexcept {
+  const Operation* op = oldest_.load(std::memory_order_acquire);
+  if (!op) return 0;
+  size_t used = 0;
+  const auto add = [&](const char* format, auto... values) {
+    if (used + 1 >= n) return;
+    const int length = std::snprintf(text + used, n - used, format, values...);
+    used = std::min(n - 1, used + static_cast<size_t>(std::max(length, 0)));
+  };
+  const size_t n_bytes = op->n_bytes;
+  add(n_bytes > 0 ? "%s of %zu bytes" : "%s", op->kind.load(), n_bytes);
+  constexpr int named = 16;
+  int missing = 0;
+  for (int p = 0; p < size_; ++p) {
+    if (op->owed[static_cast<size_t>(p)].load(std::memory_order_relaxed) <= 0) continue;
+    if (++missing <= named) add(missing == 1 ? ", nothing has come from rank %d" : ", %d", world_ranks_[static_cast<size_t>(p)]);
+  }
+  if (missing > named) add(" and %d more", missing - named);
+  return used;
 }
 
 bool MpiComm::pending(uint64_t id) const {
@@ -244,8 +348,11 @@ bool MpiComm::pending(uint64_t id) const {
 }
 
 void MpiComm::wait(uint64_t id) {
+  if (!pending(id)) return;
+  const auto began = std::chrono::steady_clock::now();
   while (pending(id))
     if (!progress_->advance()) sched_yield();  // ranks may outnumber cores
+  progress_->waited(std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
 }
 
 void MpiComm::wait_for_all() {

@@ -1,7 +1,10 @@
 // Collectives over MPI. Data travels by point-to-point messages of bytes; sums are formed here, in rank order, once the parts of
 // all ranks are there. So results do not depend on MPI's algorithms, and MPI's own reductions and datatypes are not used.
 #pragma once
+#include <array>
+#include <atomic>
 #include <deque>
+#include <memory>
 #include <vector>
 
 #include "comm/chunking.h"
@@ -13,15 +16,25 @@ namespace rk {
 
 class MpiComm;
 
-// Moves every group of one world forward, so that a rank that waits on one group never holds up another.
-class MpiProgress {
+// Moves every group of one world forward, so that a rank that waits on one group never holds up another. Tells a watching thread which
+// ranks have not sent what the oldest collective needs.
+class MpiProgress final : public Pending {
  public:
-  void add(MpiComm* comm) { comms_.push_back(comm); }
+  void add(MpiComm* comm);
   void remove(MpiComm* comm);
   bool advance();  // whether anything completed
+  size_t describe(char* text, size_t n) const noexcept override;
+
+  uint64_t next_order() { return ++order_; }
+  void waited(double seconds) { waited_s_ += seconds; }
+  double waited_s() const { return waited_s_; }  // by this rank, in all groups
 
  private:
+  static constexpr size_t kShown = 64;  // groups that describe() looks at
   std::vector<MpiComm*> comms_;
+  std::array<std::atomic<const MpiComm*>, kShown> shown_{};
+  uint64_t order_ = 0;
+  double waited_s_ = 0;
 };
 
 class MpiComm final : public Comm {
@@ -41,10 +54,17 @@ class MpiComm final : public Comm {
   Ticket all_reduce(Tensor x, Reduce op) override;
   Ticket reduce_scatter(Tensor in, Tensor out) override;
   Ticket all_gather(Tensor in, Tensor out) override;
+  Ticket all_to_all(Tensor in, Tensor out) override;
   Ticket broadcast(Tensor x, int root) override;
   void barrier() override;
   std::unique_ptr<Comm> split(int color) override;
   [[noreturn]] void abort(int code) override;
+  const Pending* pending() const override { return progress_.get(); }
+  double waited_s() const { return progress_->waited_s(); }
+  // The oldest collective that is under way: when it was issued among those of all groups, and in words; 0: there is none. For a watching
+  // thread, as Pending says.
+  uint64_t oldest() const noexcept;
+  size_t describe(char* text, size_t n) const noexcept;
 
   // Moves this group's collectives forward in issue order; whether any completed.
   bool advance();
@@ -65,15 +85,25 @@ class MpiComm final : public Comm {
     bool busy = false;
     Buffer staging;  // parts of the other ranks, in rank order
     std::vector<MPI_Request> requests;
+    std::vector<int> sources;  // of each request; -1 where it receives nothing
+    int active = 0;            // requests that are not complete
+    // For a watching thread: what it is, and how many messages of each rank have not come.
+    std::atomic<const char*> kind{""};
+    std::atomic<size_t> n_bytes{0};
+    std::atomic<uint64_t> order{0};
+    std::unique_ptr<std::atomic<int>[]> owed;
   };
 
-  Operation& start(size_t staging_bytes);
+  Operation& start(const char* kind, size_t n_bytes, size_t staging_bytes);
+  MPI_Request* add_request(Operation& op, int source);
   Ticket started(Operation& op);
   void send(Operation& op, int phase, int to, const std::byte* data, size_t n_bytes);
   void receive(Operation& op, int phase, int from, std::byte* data, size_t n_bytes);
   void exchange_slices(Operation& op, const Tensor& whole);  // own slice cut for each rank -> staging
   void gather_slices(Operation& op, const Tensor& whole);    // each rank's slice of `whole` -> all of it
-  bool finish_phase(Operation& op);                          // whether the operation is complete
+  bool messages_done(Operation& op);                         // of the phase; notes those that have come
+  void show_oldest() { oldest_.store(pending_.empty() ? nullptr : pending_.front(), std::memory_order_release); }
+  bool finish_phase(Operation& op);  // whether the operation is complete
   void sum_parts(Operation& op);
   void wait_for_all();
   bool pending(uint64_t id) const;
@@ -87,6 +117,9 @@ class MpiComm final : public Comm {
   std::deque<Operation> operations_;  // a pool; references stay valid
   std::vector<Operation*> pending_;   // in issue order
   std::vector<const void*> parts_;
+  std::vector<int> completed_;                     // indices of requests
+  std::vector<int> world_ranks_;                   // of the group's ranks
+  std::atomic<const Operation*> oldest_{nullptr};  // for a watching thread
 };
 
 // The world, with messages of at most max_message_bytes; initialises MPI if need be.

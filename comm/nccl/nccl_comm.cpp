@@ -154,6 +154,27 @@ Ticket NcclComm::all_gather(Tensor in, Tensor out) {
   });
 }
 
+Ticket NcclComm::all_to_all(Tensor in, Tensor out) {
+  if (in.device != Device::cuda) return host_->all_to_all(in, out);
+  check_all_to_all(in, out, size());
+  if (in.numel() == 0) return {};
+  const ncclDataType_t type = nccl_type(in.dtype);
+  const size_t slice = in.n_bytes() / static_cast<size_t>(size()), n_slice = count(in) / static_cast<size_t>(size());
+  return queue(Collective::all_to_all, in.n_bytes(), [&](CUstream_st* stream) {
+    check(cudaMemcpyAsync(slice_at(out, rank(), slice), slice_at(in, rank(), slice), slice, cudaMemcpyDeviceToDevice, stream));
+    for_each_chunk(n_slice, setting_.max_elements, [&](size_t first, int n) {
+      const size_t offset = first * size_of(in.dtype), n_elements = static_cast<size_t>(n);
+      NcclGroup group;
+      for (int step = 1; step < size(); ++step) {
+        const int to = (rank() + step) % size(), from = (rank() + size() - step) % size();
+        check(ncclSend(slice_at(in, to, slice) + offset, n_elements, type, to, comm_, stream));
+        check(ncclRecv(slice_at(out, from, slice) + offset, n_elements, type, from, comm_, stream));
+      }
+      group.close();
+    });
+  });
+}
+
 Ticket NcclComm::broadcast(Tensor x, int root) {
   if (x.device != Device::cuda) return host_->broadcast(x, root);
   require(root >= 0 && root < size(), "the root is a rank of the group");

@@ -35,6 +35,7 @@ class NcclComm final : public Comm {
   Ticket all_reduce(Tensor x, Reduce op) override;
   Ticket reduce_scatter(Tensor in, Tensor out) override;
   Ticket all_gather(Tensor in, Tensor out) override;
+  Ticket all_to_all(Tensor in, Tensor out) override;
   Ticket broadcast(Tensor x, int root) override;
   void barrier() override { host_->barrier(); }
   CUstream_st* stream() const override { return side_.stream(); }

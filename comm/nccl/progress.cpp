@@ -14,6 +14,7 @@ const char* name_of(Collective c) {
     case Collective::all_reduce: return "all-reduce";
     case Collective::reduce_scatter: return "reduce-scatter";
     case Collective::all_gather: return "all-gather";
+    case Collective::all_to_all: return "all-to-all";
     case Collective::broadcast: return "broadcast";
   }
   return "collective";

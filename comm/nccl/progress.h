@@ -12,7 +12,7 @@ struct CUstream_st;
 
 namespace rk {
 
-enum class Collective : uint8_t { all_reduce, reduce_scatter, all_gather, broadcast };
+enum class Collective : uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all, broadcast };
 
 class Progress {
  public:

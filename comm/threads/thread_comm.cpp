@@ -28,7 +28,7 @@ struct World {
   std::exception_ptr error;  // the first
 };
 
-enum class Kind : uint8_t { all_reduce, reduce_scatter, all_gather, broadcast, barrier, split };
+enum class Kind : uint8_t { all_reduce, reduce_scatter, all_gather, all_to_all, broadcast, barrier, split };
 
 // What one rank asks for.
 struct Call {
@@ -91,6 +91,13 @@ void do_all_gather(const Meeting& m) {
   }
 }
 
+void do_all_to_all(const Meeting& m) {
+  const size_t slice = m.calls[0].in.n_bytes() / m.calls.size();
+  for (size_t to = 0; to < m.calls.size(); ++to)
+    for (size_t from = 0; from < m.calls.size(); ++from)
+      copy_bytes(slice_at(m.calls[to].out, static_cast<int>(from), slice), slice_at(m.calls[from].in, static_cast<int>(to), slice), slice);
+}
+
 void do_broadcast(const Meeting& m) {
   const Tensor& source = m.calls[static_cast<size_t>(m.calls[0].root)].in;
   for (const Call& c : m.calls) copy_bytes(c.in.data, source.data, source.n_bytes());
@@ -108,6 +115,7 @@ void hold(Group& g, const Meeting& m) {
     case Kind::all_reduce: return do_all_reduce(g, m);
     case Kind::reduce_scatter: return do_reduce_scatter(g, m);
     case Kind::all_gather: return do_all_gather(m);
+    case Kind::all_to_all: return do_all_to_all(m);
     case Kind::broadcast: return do_broadcast(m);
     case Kind::barrier: return;
     case Kind::split: return do_split(g, m);
@@ -141,6 +149,10 @@ class ThreadComm final : public Comm {
   Ticket all_gather(Tensor in, Tensor out) override {
     check_all_gather(in, out, size());
     return issue({.kind = Kind::all_gather, .in = in, .out = out});
+  }
+  Ticket all_to_all(Tensor in, Tensor out) override {
+    check_all_to_all(in, out, size());
+    return issue({.kind = Kind::all_to_all, .in = in, .out = out});
   }
   Ticket broadcast(Tensor x, int root) override {
     require(root >= 0 && root < size(), "the root is a rank of the group");

@@ -3,14 +3,17 @@
 //   loss_sum [1] f64 += sum over rows of weight * ce            row_loss [R] = ce (0 where not counted; accumulation dtype; may be null)
 //   dlogits = scale * weight * (softmax(z) - onehot(target)) + l2_scale * max(z) * onehot(argmax z)       (in place of logits, if
 //   want_gradient)
-// The L2 part covers every row, also uncounted ones; lowest index wins ties; the sign of the maximum is kept. It scales with nothing
-// else: the caller folds the incoming gradient into both scales; where loss_scale ([1] f64) is given, both are multiplied by it.
-// logits [R,V] in the accumulation dtype or, on a GPU, the model's dtype; targets [R] i32; weights [R] f32 or null (all 1). loss_sum is
-// summed in double in an order that depends on R alone. A target outside the vocabulary is a broken promise; on a GPU its loss is NaN.
+// The L2 part covers every row, also uncounted ones, but for those whose target is kNoRow; lowest index wins ties; the sign of the maximum
+// is kept. It scales with nothing else: the caller folds the incoming gradient into both scales; where loss_scale ([1] f64) is given, both
+// are multiplied by it. logits [R,V] in the accumulation dtype or, on a GPU, the model's dtype; targets [R] i32; weights [R] f32 or null
+// (all 1). loss_sum is summed in double in an order that depends on R alone. A target outside the vocabulary is a broken promise; on a GPU
+// its loss is NaN.
 #pragma once
 #include "device/exec.h"
 
 namespace rk {
+
+inline constexpr int32_t kNoRow = -101;  // target of a row that is padding: its gradient is zero
 
 struct CrossEntropy {
   Tensor logits, targets, weights;

@@ -100,7 +100,7 @@ void rows(const Exec& ex, const CrossEntropy& a, double* row_ce) {
   const double outer = a.loss_scale ? *a.loss_scale.as<double>() : 1.0;
   for_rows(ex, R, V, [&](int64_t r) {
     const double weight = weights ? static_cast<double>(weights[r]) : 1.0;
-    const Scales scales{outer * a.scale * weight, outer * a.l2_scale};
+    const Scales scales{outer * a.scale * weight, targets[r] == kNoRow ? 0 : outer * a.l2_scale};
     const double ce = one_row(logits + r * V, V, targets[r], a.want_gradient ? &scales : nullptr);
     if (row_loss) row_loss[r] = static_cast<A>(ce);
     row_ce[r] = targets[r] >= 0 ? weight * ce : 0.0;

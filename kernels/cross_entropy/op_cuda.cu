@@ -148,7 +148,7 @@ __global__ __launch_bounds__(kThreads, 2) void cross_entropy(Rows<T> a) {
       a.row_sum[r] = counted ? weight * ce : 0.0;
     }
     if constexpr (GRADIENT) {
-      const Scales scales{static_cast<float>(outer * a.scale * weight), static_cast<float>(outer * a.l2_scale)};
+      const Scales scales{static_cast<float>(outer * a.scale * weight), target == kNoRow ? 0.0f : static_cast<float>(outer * a.l2_scale)};
       put_gradient(row, z, target, of_target, mine, all, scales);
     }
   }

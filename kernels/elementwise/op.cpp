@@ -10,6 +10,8 @@ namespace cuda {
 void run(const Exec& ex, const Cast& a);
 void run(const Exec& ex, const Add& a);
 void run(const Exec& ex, const SumOfSquares& a);
+void run(const Exec& ex, const SquareBlocks& a);
+void run(const Exec& ex, const OrderedSum& a);
 void run(const Exec& ex, const Fill& a);
 }  // namespace cuda
 
@@ -57,6 +59,27 @@ void run(const Exec& ex, const AddSquares& a) {
   const Tensor block_sums = ex.scratch->take(DType::f64, {cpu::n_square_blocks(a.y.numel())});
   if (ex.dry()) return;
   cpu::run(ex, a, block_sums);
+}
+
+void run(const Exec& ex, const SquareBlocks& a) {
+  require(a.out.dtype == DType::f64 && a.out.numel() == (a.x.numel() + kSquareBlock - 1) / kSquareBlock,
+          "each block of squares leaves one double");
+  const OpScope watched(ex, "square_blocks", static_cast<double>(a.x.n_bytes()));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
+  if (ex.dry()) return;
+  cpu::run(ex, a);
+}
+
+void run(const Exec& ex, const OrderedSum& a) {
+  require(a.x.dtype == DType::f64 && a.out.numel() == 1 && a.out.dtype == DType::f64, "doubles have a double as their sum");
+  const OpScope watched(ex, "ordered_sum", static_cast<double>(a.x.n_bytes()));
+  if constexpr (has_cuda) {
+    if (ex.device == Device::cuda) return cuda::run(ex, a);
+  }
+  if (ex.dry()) return;
+  cpu::run(ex, a);
 }
 
 void run(const Exec& ex, const Fill& a) {

@@ -21,6 +21,16 @@ struct SumOfSquares {
 struct AddSquares {
   Tensor x, y, out;
 };
+// out [ceil(n / kSquareBlock)] f64 = sums of squares of consecutive blocks of x [n], formed in double; the last may be shorter. The same
+// bits in every run, and each depends on the elements of its block alone.
+inline constexpr int64_t kSquareBlock = 1024;
+struct SquareBlocks {
+  Tensor x, out;
+};
+// out [1] f64 = sum of x [n] f64 in an order that the places of the elements decide: zeros behind the last number change no bit.
+struct OrderedSum {
+  Tensor x, out;
+};
 // x = value.
 struct Fill {
   Tensor x;
@@ -30,6 +40,8 @@ void run(const Exec& ex, const Cast& a);
 void run(const Exec& ex, const Add& a);
 void run(const Exec& ex, const SumOfSquares& a);
 void run(const Exec& ex, const AddSquares& a);
+void run(const Exec& ex, const SquareBlocks& a);
+void run(const Exec& ex, const OrderedSum& a);
 void run(const Exec& ex, const Fill& a);
 
 }  // namespace rk

@@ -85,6 +85,27 @@ void run(const Exec& ex, const SumOfSquares& a, const Tensor& block_sums, Isa is
   with_dtype(a.x.dtype, [&]<class X>() { add_squares<X, X>(ex, {.y = a.x, .out = a.out}, block_sums, isa); });
 }
 
+void run(const Exec& ex, const SquareBlocks& a, Isa isa) {
+  const int64_t n = a.x.numel(), n_blocks = a.out.numel();
+  double* out = a.out.as<double>();
+  with_dtype(a.x.dtype, [&]<class X>() {
+    X* x = a.x.as<X>();
+    parallel_for(ex, n_blocks, kSmallWork / kSquareBlock, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t begin = i * kSquareBlock;
+        run_with<Block<X, X, false, true>>(isa, static_cast<const X*>(nullptr), x + begin, std::min(kSquareBlock, n - begin), out + i);
+      }
+    });
+  });
+}
+
+void run(const Exec&, const OrderedSum& a) {
+  const double* x = a.x.as<double>();
+  double sum = 0;
+  for (int64_t i = 0; i < a.x.numel(); ++i) sum += x[i];
+  *a.out.as<double>() = sum;
+}
+
 void run(const Exec& ex, const AddSquares& a, const Tensor& block_sums, Isa isa) {
   if (a.y.dtype == DType::f64) return add_squares<double, double>(ex, a, block_sums, isa);
   if (a.x && a.x.dtype == DType::bf16) return add_squares<bf16, float>(ex, a, block_sums, isa);

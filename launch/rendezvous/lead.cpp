@@ -17,6 +17,7 @@
 #include "launch/rendezvous/agent.h"
 #include "launch/signal_queue.h"
 #include "launch/signals.h"
+#include "train/checkpoint.h"
 
 extern char** environ;
 
@@ -249,7 +250,9 @@ bool Leader::restarts(int code, int n_restarts) {
   const bool shrunk = n_nodes < job_.nnodes;
   log_warning(cat("restart ", n_restarts + 1, " of ", job_.max_restarts, ": ", why,
                   shrunk ? cat("; going on with ", n_nodes, n_nodes == 1 ? " node" : " nodes") : ""));
-  job_.words = words_of_restart(job_.words, job_.nproc_per_node, shrunk ? n_nodes : 0);
+  std::vector<std::string> skipped;
+  const bool from_the_start = !newest_checkpoint(job_.proj_dir, skipped);
+  job_.words = words_of_restart(job_.words, job_.nproc_per_node, shrunk ? n_nodes : 0, shrunk && from_the_start ? job_.global_bsz : 0);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // The process above mpirun, on node 0 or on the only node.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,9 +13,11 @@ struct Job {
   int nproc_per_node = 1;
   int nnodes = 1, min_nnodes = 1;  // when it begins; fewest to go on with
   int max_restarts = 0;
-  std::string interface;  // of node 0, for NCCL; empty: its own choice
-  std::string network;    // of node 0
-  std::string folder;     // working directory, where there are several nodes
+  std::string proj_dir;    // of `train`
+  int64_t global_bsz = 0;  // samples of a step as it begins
+  std::string interface;   // of node 0, for NCCL; empty: its own choice
+  std::string network;     // of node 0
+  std::string folder;      // working directory, where there are several nodes
 };
 
 // Runs the job, again where ranks or nodes were lost and restarts are left, and returns the exit code for the user on every node.

@@ -14,14 +14,14 @@ struct Start {
 };
 
 // The buckets of one unit. Only the last has padding, so that parameters go on from one to the next without a gap.
-void add_unit(FlatLayout& layout, int unit, const std::vector<Param*>& params, int64_t max_bucket) {
+void add_unit(FlatLayout& layout, int unit, const std::vector<Param*>& params, int64_t max_bucket, int64_t shard_multiple) {
   std::vector<Start> starts;
   int64_t end = 0;
   for (Param* p : params) {
     starts.push_back({p, end});
     end = round_up(end + p->numel(), kPlacementAlign);
   }
-  const int64_t granule = kPlacementAlign * layout.world;
+  const int64_t granule = shard_multiple * layout.world;
   const int64_t full = std::max(max_bucket / granule, int64_t{1}) * granule;
   int64_t begin = 0;
   do {
@@ -48,12 +48,12 @@ int64_t largest(const FlatLayout& layout, Size size) {
 
 }  // namespace
 
-FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_unit, int world, int64_t max_bucket) {
+FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_unit, int world, int64_t max_bucket, int64_t shard_multiple) {
   FlatLayout layout;
   layout.world = world;
   for (const auto& params : params_by_unit) {
     layout.first_bucket.push_back(layout.buckets.size());
-    add_unit(layout, static_cast<int>(layout.first_bucket.size()) - 1, params, max_bucket);
+    add_unit(layout, static_cast<int>(layout.first_bucket.size()) - 1, params, max_bucket, shard_multiple);
   }
   layout.first_bucket.push_back(layout.buckets.size());
   return layout;

@@ -42,9 +42,10 @@ struct FlatLayout {
   int64_t largest_unit_shard() const;
 };
 
-// params_by_unit[u] lists the parameters of unit u in table order. No bucket has more than about max_bucket elements.
+// params_by_unit[u] lists the parameters of unit u in table order. No bucket has more than about max_bucket elements. Shards are multiples
+// of shard_multiple elements, itself one of kPlacementAlign.
 FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_unit, int world,
-                            int64_t max_bucket = std::numeric_limits<int64_t>::max());
+                            int64_t max_bucket = std::numeric_limits<int64_t>::max(), int64_t shard_multiple = kPlacementAlign);
 
 // The part of `p` that lies in elements [begin, end) of its bucket: [first, first + n) of the parameter, at `at` inside the bucket.
 struct Overlap {

@@ -19,6 +19,7 @@ ShardBytes predict_bytes(const FlatLayout& layout, int n_ranks, const ShardsOpti
   if (!options.training) return b;
   if (s.grads) b.transient += kGradSlots * largest * wide;
   if (travels_narrow(n_ranks, options)) b.transient += kGradSlots * largest * size_of(options.reduce_dtype);
+  if (options.ordered) b.transient += kGradSlots * largest * size_of(inbox_dtype(n_ranks, options));
   b.transient += static_cast<size_t>(inbox_elements(layout, options)) * size_of(inbox_dtype(n_ranks, options));
   if (options.offload_state) {
     std::vector<int64_t> sizes;

@@ -31,8 +31,12 @@ struct ShardsOptions {
   DType reduce_dtype = DType::f32;  // bf16: gradients travel between ranks in it
   bool offload_state = false;       // gradients, master weights and moments live in pinned host memory (stage 2 and 3, on a GPU)
   bool offload_params = false;      // and the weights too (stage 3)
-  int weight_slots = 2;             // gathered units at a time under stage 3: the one at work and those on their way
-  bool inbox = false;           // room for what GPUs of one host write into each other's memory (Comm::share)
+  // Each micro-batch's gradients leave by themselves, and their owner adds them to the sum one after the other, rank by rank: the sum's
+  // order is that of the step's micro-batches, for any number of ranks. Needs divided gradients, all ranks in one group, and shards of
+  // whole blocks of squares; nothing is offloaded.
+  bool ordered = false;
+  int weight_slots = 2;  // gathered units at a time under stage 3: the one at work and those on their way
+  bool inbox = false;    // room for what GPUs of one host write into each other's memory (Comm::share)
   // The ranks that divide all this among themselves: `node` is this rank's group, the layout is made for as many ranks as it has, and every
   // group holds everything once. Negative: all ranks are one group.
   int node = -1;

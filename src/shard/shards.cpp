@@ -24,11 +24,14 @@ Shards::Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOption
       dtype_(options.dtype),
       acc_(acc_dtype(options.dtype)),
       sharding_(options.sharding),
+      ordered_(options.ordered),
       training_(options.training),
       weight_decay_(options.weight_decay),
       gpu_(ex.gpu) {
   require(!options.offload_state || (sharding_.grads && gpu_ && acc_ == DType::f32), "only divided gradients on a GPU are offloaded");
   require(!options.offload_params || (options.offload_state && sharding_.params), "weights are offloaded together with the state");
+  require(!ordered_ || (sharding_.grads && options.node < 0 && !options.offload_state),
+          "ordered sums are of gradients that are divided once");
   make_groups(comm, options.node);
   travels_ = travels_narrow(comm.size(), options);
   allocate(ex, options);
@@ -87,10 +90,12 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   for (GradSlot& slot : grad_slots_) {
     if (s.grads) slot.full = transient.take(acc_, layout_.largest_unit());
     if (travels_) slot.travel = transient.take(options.reduce_dtype, layout_.largest_unit());
+    if (ordered_) slot.came = transient.take(inbox_dtype(comm_.size(), options), layout_.largest_unit());
     slot.arrivals.reserve(held_.size());
   }
   const Tensor inbox = transient.take(inbox_dtype(comm_.size(), options), inbox_elements(layout_, options));
   if (inbox.numel() > 0) gradients_->share(transient_.tensor(DType::u8, {static_cast<int64_t>(transient_.size())}), inbox);
+  if (ordered_) blocks_.emplace(layout_);
   arrivals_.reserve(held_.size());
   group_sums_.reserve(replicas_ ? held_.size() : 0);
   begun_.assign(static_cast<size_t>(layout_.n_units()), false);
@@ -236,7 +241,7 @@ void Shards::start_step(const Exec& ex) {
   watch_ = ex.watch;
   begun_.assign(begun_.size(), false);
   if (host_) host_->start_step();
-  if (sharding_.grads) return;  // the first part of a sum replaces the last step's
+  if (sharding_.grads && !ordered_) return;  // the first part of a sum replaces the last step's
   const auto n = static_cast<int64_t>(grads_.size() / size_of(acc_));
   run(ex, Fill{.x = grads_.tensor(acc_, {n}), .value = 0});
 }
@@ -297,7 +302,10 @@ void Shards::grads_ready(const Exec& ex, int unit, bool last) {
       run(ex, Cast{.x = whole, .y = sent});
     }
     Arrival a;
-    if (!sharding_.state) {
+    if (ordered_) {
+      a.from = slot->came.slice(bucket.begin, bucket.n), a.to = own_grads(b), a.add = true, a.parts = layout_.world;
+      a.ticket = gradients_->all_to_all(sent, a.from);
+    } else if (!sharding_.state) {
       a.ticket = sum_over_groups(gradients_->all_reduce(sent, Reduce::sum), sent);
       if (travels_) a.from = sent, a.to = whole;
     } else {
@@ -326,7 +334,8 @@ void Shards::finish(const Exec& ex, const Arrival& arrival) {
   }
   if (!arrival.from) return;
   if (arrival.add) {
-    run(ex, Add{.x = arrival.from, .y = arrival.to});
+    const int64_t n = arrival.to.numel();
+    for (int part = 0; part < arrival.parts; ++part) run(ex, Add{.x = arrival.from.slice(part * n, n), .y = arrival.to});
   } else {
     run(ex, Cast{.x = arrival.from, .y = arrival.to});
   }
@@ -360,6 +369,14 @@ void Shards::add_grad_squares(const Exec& ex, Tensor out) {
   }
   if (!in_first_group()) return;
   for (size_t b = 0; b < held_.size(); ++b) run(ex, SumOfSquares{.x = own_grads(b), .out = out});
+}
+
+void Shards::square_blocks(const Exec& ex, Tensor out) {
+  for (size_t b = 0; b < held_.size(); ++b) {
+    const SquareBlockMap::Run own = blocks_->of(layout_, b, weights_->rank());
+    if (own.n == 0) continue;
+    run(ex, SquareBlocks{.x = own_grads(b).slice(0, own.n * kSquareBlock), .out = out.slice(own.first, own.n)});
+  }
 }
 
 void Shards::update(const Exec& ex, const AdamWRule& rule) {

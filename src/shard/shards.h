@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "device/exec.h"
 #include "shard/host_state.h"
 #include "shard/sharding.h"
+#include "shard/square_blocks.h"
 
 namespace rk {
 
@@ -55,6 +57,8 @@ class Shards {
   void finish_grads(const Exec& ex);
   // Adds the sum of squares of this rank's part of the gradients to out [1] f64, which holds zero. Every element counts on one rank only.
   void add_grad_squares(const Exec& ex, Tensor out);
+  // Of ordered sums: the same by block, out [SquareBlockMap(layout()).n()] f64, in which the blocks of other ranks are left alone.
+  void square_blocks(const Exec& ex, Tensor out);
   // One optimizer step on owned elements; starts sending the new weights around.
   void update(const Exec& ex, const AdamWRule& rule);
 
@@ -81,6 +85,7 @@ class Shards {
     Ticket ticket;
     Tensor from, to;  // null: it arrives where it belongs
     bool add = false;
+    int parts = 1;           // that are added one after the other
     bool completes = false;  // the group's sum in `to`, which the other groups then add to theirs
   };
   struct WeightSlot {
@@ -94,6 +99,7 @@ class Shards {
   struct GradSlot {
     Tensor full;    // stages 2 and 3: a unit's gradients in the accumulation dtype
     Tensor travel;  // the same in the dtype of reductions, where that is another
+    Tensor came;    // of ordered sums: every rank's part of what this rank owns, bucket by bucket
     int unit = -1;
     bool in_use = false;
     std::vector<Arrival> arrivals;
@@ -129,6 +135,7 @@ class Shards {
   FlatLayout layout_;
   DType dtype_, acc_;
   Sharding sharding_;
+  bool ordered_;
   bool training_, travels_ = false;  // gradients travel in a dtype of their own
   double weight_decay_;
   Gpu* gpu_ = nullptr;
@@ -142,9 +149,10 @@ class Shards {
   std::vector<WeightSlot> weight_slots_;
   std::vector<GradSlot> grad_slots_;
   size_t next_grad_slot_ = 0;
-  std::vector<Arrival> arrivals_;   // of gradients that need no slot
-  std::vector<Ticket> group_sums_;  // of gradients that were completed part by part
-  std::vector<bool> begun_;         // by unit: the step's sum has its first part
+  std::vector<Arrival> arrivals_;         // of gradients that need no slot
+  std::vector<Ticket> group_sums_;        // of gradients that were completed part by part
+  std::vector<bool> begun_;               // by unit: the step's sum has its first part
+  std::optional<SquareBlockMap> blocks_;  // of ordered sums
   std::unique_ptr<HostState> host_;
   std::vector<bool> pending_up_;  // by unit: new weights are not here yet; empty where the state is on the GPU
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cross_entropy/op.h"
+
 namespace rk {
 
 Batcher::Batcher(BatchShape shape, Device device) : shape_(shape), memory_(device, n_bytes(shape)) {
@@ -56,7 +58,7 @@ void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t num
     offset = source.sample(number, tokens_, targets_, weights_);
   } else {
     std::fill(tokens_.begin(), tokens_.end(), 0);
-    std::fill(targets_.begin(), targets_.end(), -100);
+    std::fill(targets_.begin(), targets_.end(), kNoRow);
     std::fill(weights_.begin(), weights_.end(), 0.0f);
   }
   offsets_[static_cast<size_t>(m * shape_.B + row)] = offset;
@@ -77,13 +79,16 @@ void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t num
 }
 
 void Batcher::scale(const LossTerms& terms) {
-  for (auto& micro : segments_)
+  int64_t at = terms.loss_first;
+  for (auto& micro : segments_) {
     for (Segment& s : micro) {
       s.scale = terms.scale;
       s.l2_scale = terms.l2_scale;
       s.loss_scale = terms.loss_scale;
-      s.loss_sum = terms.loss_sum;
+      s.loss_sum = terms.loss_sum.slice(at, 1);
     }
+    at += terms.loss_step;
+  }
 }
 
 }  // namespace rk

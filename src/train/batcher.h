@@ -18,7 +18,8 @@ struct BatchShape {
 // What the head is told of the loss (nn/unit.h).
 struct LossTerms {
   double scale = 0, l2_scale = 0;
-  Tensor loss_scale, loss_sum;
+  Tensor loss_scale, loss_sum;  // loss_sum [1], or one for each micro-batch m, at loss_first + m * loss_step
+  int64_t loss_first = 0, loss_step = 0;
 };
 
 // Owner of the tokens, targets and weights of a rank's micro-batches. Filling allocates nothing. For a GPU rows are put into one of two
@@ -27,7 +28,8 @@ class Batcher {
  public:
   explicit Batcher(BatchShape shape, Device device = Device::cpu);
 
-  // Row j of micro-batch m = sample number(m, j) of `source`; a negative number leaves the row without targets.
+  // Row j of micro-batch m = sample number(m, j) of `source`; a negative number leaves the row empty: it adds nothing to loss and
+  // gradients.
   template <class Number>
   void fill(const Exec& ex, const BatchSource& source, const Number& number) {
     begin_fill();

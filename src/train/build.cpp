@@ -156,10 +156,10 @@ void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, 
     }
 }
 
-FlatLayout flat_layout(Model& model, int world, int64_t max_bucket) {
+FlatLayout flat_layout(Model& model, int world, int64_t max_bucket, int64_t shard_multiple) {
   std::vector<std::vector<Param*>> params;
   for (size_t u = 0; u < model.units.size(); ++u) params.push_back(model.params_of(static_cast<int>(u)));
-  return make_flat_layout(params, world, max_bucket);
+  return make_flat_layout(params, world, max_bucket, shard_multiple);
 }
 
 std::vector<TensorShape> tensor_shapes(const Model& model) {

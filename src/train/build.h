@@ -39,8 +39,9 @@ void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& read
 // Its weights alone, rounded to the model's dtype.
 void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, CheckpointReader& reader);
 
-// max_bucket: elements.
-FlatLayout flat_layout(Model& model, int world, int64_t max_bucket = std::numeric_limits<int64_t>::max());
+// max_bucket, shard_multiple: elements.
+FlatLayout flat_layout(Model& model, int world, int64_t max_bucket = std::numeric_limits<int64_t>::max(),
+                       int64_t shard_multiple = kPlacementAlign);
 std::vector<TensorShape> tensor_shapes(const Model& model);
 
 }  // namespace rk

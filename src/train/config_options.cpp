@@ -184,7 +184,7 @@ Options data_options() {
       common(micro),
       common(old({"accumulate"}, whole("accumulate_grad_batches", &C::accumulate, {1}, "micro-batches of a rank in one step"))),
       common(whole("global_bsz", &C::global_bsz, {0},
-                   "samples of a step over all ranks = ranks x micro_bsz x accumulate_grad_batches; 0 = what these give")),
+                   "samples of a step over all ranks, any number; 0 = ranks x micro_bsz x accumulate_grad_batches")),
       whole("magic_prime", &C::magic_prime, {0}, "length of the sampling order, a prime; 0 = computed from the data"),
       common(whole("epoch_steps", &C::epoch_steps, {0}, "steps of a mini-epoch; 0 = floor(40320 / global batch)")),
       common(whole("epoch_count", &C::epoch_count, {0}, "mini-epochs after which the run ends; 0 = does not end it")),

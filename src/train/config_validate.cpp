@@ -9,6 +9,7 @@
 #include "model/families.h"
 #include "train/config.h"
 #include "train/config_option.h"
+#include "train/global_batch.h"
 
 namespace rk {
 namespace {
@@ -35,32 +36,40 @@ void check_world(const RunConfig& c, int world) {
 // What a step has when micro_bsz is left out; one sample at a time until the choice is made.
 void settle_automatic_batch(RunConfig& c, int64_t world) {
   if (c.accelerator != "cuda") fail("--micro_bsz auto chooses by a GPU's memory; on the CPU give a number");
-  if (c.global_bsz % world != 0) fail(cat("--global_bsz ", c.global_bsz, " is not a multiple of the ", world, " ranks"));
-  c.accumulate = c.global_bsz > 0 ? c.global_bsz / world : c.micro_bsz * c.accumulate;
-  c.micro_bsz = 1;
-  c.global_bsz = world * c.accumulate;
+  set_micro_bsz(c, 1, static_cast<int>(world));
 }
 
-// Samples of a step: ranks x micro_bsz x accumulate = global_bsz, whichever of them are given.
+// The largest micro-batch up to the default that leaves no row empty; where the ranks do not divide the batch, as few as may be.
+int64_t usual_micro_bsz(const RunConfig& c, int64_t world) {
+  const int64_t share = (c.global_bsz + world - 1) / world;
+  int64_t B = std::min(c.micro_bsz, share);
+  if (c.global_bsz % world != 0) {
+    const int64_t n = (share + B - 1) / B;
+    return (share + n - 1) / n;
+  }
+  while (share % B != 0) --B;
+  return B;
+}
+
+// Samples of a step: global_bsz, or ranks x micro_bsz x accumulate, whichever of them are given. Any number of samples goes with any ranks:
+// the last micro-batches may lack rows, and some ranks a micro-batch.
 void settle_batch(RunConfig& c, int64_t world) {
   if (c.micro_auto) return settle_automatic_batch(c, world);
   if (c.global_bsz == 0) {
     c.global_bsz = world * c.micro_bsz * c.accumulate;
     return;
   }
-  if (c.global_bsz % world != 0) fail(cat("--global_bsz ", c.global_bsz, " is not a multiple of the ", world, " ranks"));
-  const int64_t of_rank = c.global_bsz / world;
   const bool micro = given(c, "micro_bsz"), accumulate = given(c, "accumulate_grad_batches");
-  if (!micro && accumulate) {
-    if (of_rank % c.accumulate == 0) c.micro_bsz = of_rank / c.accumulate;
-  } else if (!micro) {
-    c.micro_bsz = std::min(c.micro_bsz, of_rank);
-    while (of_rank % c.micro_bsz != 0) --c.micro_bsz;
+  if (!micro) {
+    const int64_t rows = world * c.accumulate;
+    c.micro_bsz = accumulate ? (c.global_bsz + rows - 1) / rows : usual_micro_bsz(c, world);
   }
-  if (!accumulate && of_rank % c.micro_bsz == 0) c.accumulate = of_rank / c.micro_bsz;
-  if (world * c.micro_bsz * c.accumulate == c.global_bsz) return;
-  fail(cat("--global_bsz ", c.global_bsz, " is not ", world, " ranks x --micro_bsz ", c.micro_bsz, " x --accumulate_grad_batches ",
-           c.accumulate, " = ", world * c.micro_bsz * c.accumulate, "; change one of them, or leave one out"));
+  const int64_t needed = step_batch(c, static_cast<int>(world)).per_rank();
+  if (accumulate && c.accumulate != needed)
+    fail(cat("--global_bsz ", c.global_bsz, " is not ", world, " ranks x --micro_bsz ", c.micro_bsz, " x --accumulate_grad_batches ",
+             c.accumulate, " = ", world * c.micro_bsz * c.accumulate, ": every rank has ", needed,
+             " micro-batches; change one of them, or leave one out"));
+  c.accumulate = needed;
 }
 
 // auto: a GPU where there is one, but for fp64, which only the CPU computes in.
@@ -88,6 +97,19 @@ void settle_sharding(RunConfig& c, int world) {
   if (c.zero < 0) c.zero = std::max(least, world > 1 ? 1 : 0);
 }
 
+// Sums over micro-batches in one order for any ranks: what would give them another one, or several, is refused.
+void check_ordered_sums(const RunConfig& c) {
+  if (!c.deterministic_reduce) return;
+  if (c.offload_optimizer)
+    fail("--deterministic_reduce 1 and --offload exclude each other: the host adds up sums of all ranks; leave one of them out");
+  if (c.zero_group == "node")
+    fail("--deterministic_reduce 1 and --zero_group node exclude each other: nodes add up sums of their own; leave one of them out");
+  if (c.plan_order == "segment" && c.chunk_ctx > 0 && c.chunk_ctx < c.ctx_len)
+    fail(
+        "--deterministic_reduce 1 needs --plan_order layer with --chunk_ctx, because gradients of segments would leave one by one; leave "
+        "--plan_order out");
+}
+
 void settle_machine(RunConfig& c, int world, bool plan) {
   settle_accelerator(c, plan);
   if (c.accelerator == "cuda") {
@@ -100,6 +122,7 @@ void settle_machine(RunConfig& c, int world, bool plan) {
       fail(cat("--precision ", c.precision, " does not exist on the CPU; use fp32, bf16 or fp64"));
   }
   settle_sharding(c, world);
+  check_ordered_sums(c);
 }
 
 void check_data(RunConfig& c, bool plan) {

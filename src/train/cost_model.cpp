@@ -246,6 +246,10 @@ class Simulation {
         continue;
       }
       const bool straight = !travels_ && (first || !divided);
+      if (run_.shards.ordered) {
+        arrivals.push_back({at, streamed("add", n * (sent_ + 2 * kGradientBytes)), 0});
+        continue;
+      }
       arrivals.push_back({at, straight ? 0 : streamed(first ? "cast" : "add", part * (sent_ + kGradientBytes * (first ? 1 : 2))),
                           later && last && replicas_.size > 1 ? part * kGradientBytes : 0});
     }
@@ -278,7 +282,8 @@ class Simulation {
   void step() {
     begun_.assign(static_cast<size_t>(layout_.n_units()), false);
     const double n_held = static_cast<double>(layout_.n()), n_owned = n_held / layout_.world;
-    if (!sharding_.grads) compute(streamed("fill", n_held * kGradientBytes), cost_.element_wise);
+    if (!sharding_.grads || run_.shards.ordered)
+      compute(streamed("fill", (sharding_.grads ? n_owned : n_held) * kGradientBytes), cost_.element_wise);
     for (size_t i = 0; i < run_.step.size(); ++i) {
       const Visit& v = run_.step[i];
       acquire(v.unit);
@@ -300,7 +305,7 @@ class Simulation {
       wait(host_.free, cost_.exposed_offload);
     else
       compute(streamed("sum_of_squares", n_owned * kGradientBytes), cost_.optimizer);
-    wait(collective(gradients_, now_, Collective::all_reduce, 64, world_), cost_.exposed_gradients);
+    wait(collective(gradients_, now_, Collective::all_reduce, 64 + static_cast<double>(run_.memory.sums), world_), cost_.exposed_gradients);
     update();
   }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "train/global_batch.h"
 
 namespace rk {
 
@@ -11,7 +12,7 @@ static constexpr int64_t kMiniEpochSamples = 40320;  // the reference's; divisib
 
 Horizon make_horizon(const RunConfig& config, int world, int64_t samples_per_pass, int64_t epoch_begin, int64_t warmup_steps) {
   Horizon h;
-  h.real_bsz = world * config.micro_bsz * config.accumulate;
+  h.real_bsz = step_batch(config, world).samples;
   h.epoch_steps = config.epoch_steps > 0 ? config.epoch_steps : std::max<int64_t>(1, kMiniEpochSamples / h.real_bsz);
   if (h.samples_per_epoch() != kMiniEpochSamples)
     h.remarks.push_back(cat("mini-epoch: ", h.epoch_steps, " steps of ", h.real_bsz, " samples = ", h.samples_per_epoch(), " samples"));

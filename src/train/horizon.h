@@ -10,7 +10,7 @@
 namespace rk {
 
 struct Horizon {
-  int64_t real_bsz = 1;     // samples of an optimizer step: ranks x micro_bsz x accumulation
+  int64_t real_bsz = 1;     // samples of an optimizer step over all ranks
   int64_t epoch_steps = 1;  // optimizer steps of a mini-epoch
   int64_t first_step = 0;   // steps done before this launch began (epoch_begin mini-epochs)
   int64_t last_step = 0;    // the run ends when so many steps are done; 0 = never

@@ -66,6 +66,7 @@ std::string memory_table(const MemoryPlan& m, int world, int zero, const std::op
   line("activations kept for backward", m.kept);
   line(gpu ? "scratch, with that of matrix products" : "scratch", m.scratch);
   line("batches", m.batches);
+  line("sums by micro-batch and block", m.sums);
   if (gpu) {
     line("communication (NCCL)", m.communication);
     line("driver and other programs", m.driver);

@@ -19,9 +19,10 @@ struct MemoryPlan {
   ShardBytes shards;
   size_t kept = 0, scratch = 0;  // peaks of the arenas over all plans of the run
   size_t batches = 0;
+  size_t sums = 0;                       // by micro-batch and block, of --deterministic_reduce
   size_t communication = 0, driver = 0;  // of a GPU, beside the buffers above; driver: at the end, other programs' included
   size_t staging = 0, checkpoint = 0;    // of host memory beside a GPU's run: what is on its way, and a checkpoint that is being written
-  size_t total() const { return shards.device() + kept + scratch + batches; }
+  size_t total() const { return shards.device() + kept + scratch + batches + sums; }
   size_t on_gpu() const { return total() + communication + driver; }
   size_t on_host() const { return shards.host + staging + checkpoint; }
 };

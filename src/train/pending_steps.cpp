@@ -14,6 +14,7 @@ StepReport PendingSteps::complete(const StepValues& v, const Scale& scale) {
   r.grad_norm = v.norm;
   r.clip = scale.grad_clip > 0 ? 1 / std::max(1.0, (r.grad_norm + 1e-6) / scale.grad_clip) : 1;
   r.skipped = !v.applied;
+  r.applied_scale = v.applied_scale;
   offsets_ = std::move(step.offsets);
   r.offsets = &offsets_;
   // A step that was queued while the one before it was computed began when that one ended. Where the host is the slower one, the end of

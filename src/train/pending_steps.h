@@ -21,6 +21,7 @@ class PendingSteps {
  public:
   // A step that is queued from now on.
   PendingStep& begin() { return steps_.emplace_back(); }
+  void drop() { steps_.pop_back(); }  // the one that was begun last
   size_t size() const { return steps_.size(); }
   void queued() { steps_.back().queued = std::chrono::steady_clock::now(); }  // all work of the newest
   int64_t oldest() const { return steps_.front().report.step; }

@@ -5,13 +5,15 @@
 #include <functional>
 #include <set>
 
+#include "train/global_batch.h"
+
 namespace rk {
 namespace {
 
 constexpr int64_t kMicroBatches = 4;  // that are simulated
 
 double tokens_of_step(const RunConfig& c, int n_ranks) {
-  return static_cast<double>(n_ranks) * static_cast<double>(c.micro_bsz * c.accumulate) * static_cast<double>(c.ctx_len);
+  return static_cast<double>(step_batch(c, n_ranks).samples) * static_cast<double>(c.ctx_len);
 }
 
 bool host_has_room(const RunPlan& run, const RunPlace& place, const MachineRates& machine) {
@@ -20,6 +22,7 @@ bool host_has_room(const RunPlan& run, const RunPlace& place, const MachineRates
   return run.memory.on_host() * in_node <= machine.host.memory;
 }
 
+// In ascending order.
 std::vector<int64_t> divisors(int64_t n) {
   std::vector<int64_t> all;
   for (int64_t d = 1; d * d <= n; ++d) {
@@ -28,6 +31,19 @@ std::vector<int64_t> divisors(int64_t n) {
     if (d != n / d) all.push_back(n / d);
   }
   std::sort(all.begin(), all.end());
+  return all;
+}
+
+// Sizes of a micro-batch that leave no row of it empty, or, where the ranks do not divide the samples of a step, as few as may be.
+std::vector<int64_t> micro_sizes(const RunConfig& c, int n_ranks) {
+  const StepBatch batch = step_batch(c, n_ranks);
+  const int64_t share = (batch.samples + n_ranks - 1) / n_ranks;
+  if (batch.samples % n_ranks == 0) return divisors(share);
+  std::vector<int64_t> all;
+  for (int64_t n = share; n >= 1; --n) {
+    const int64_t B = (share + n - 1) / n;
+    if (all.empty() || all.back() != B) all.push_back(B);
+  }
   return all;
 }
 
@@ -40,15 +56,14 @@ using Changes = std::vector<Change>;
 
 const Change kAsAsked{"", [](RunConfig&) {}};
 
-Changes batch_changes(const RunConfig& c) {
+Changes batch_changes(const RunConfig& c, int n_ranks) {
   Changes all{kAsAsked};
-  const int64_t share = c.micro_bsz * c.accumulate;
   for (int64_t B : divisors(c.micro_bsz)) {
     if (B == c.micro_bsz) continue;
-    all.push_back({cat("--micro_bsz ", B, " --accumulate_grad_batches ", share / B), [B, share](RunConfig& r) {
-                     r.micro_bsz = B;
-                     r.accumulate = share / B;
-                   }});
+    RunConfig changed = c;
+    set_micro_bsz(changed, B, n_ranks);
+    all.push_back({cat("--micro_bsz ", B, " --accumulate_grad_batches ", changed.accumulate),
+                   [B, n_ranks](RunConfig& r) { set_micro_bsz(r, B, n_ranks); }});
   }
   return all;
 }
@@ -71,7 +86,7 @@ Changes sharding_changes(const RunConfig& c, int n_ranks) {
   const int asked = std::max(c.zero, 0);
   if (n_ranks > 1)
     for (int stage = asked + 1; stage <= 3; ++stage) all.push_back({cat("--zero ", stage), [stage](RunConfig& r) { r.zero = stage; }});
-  if (c.offload_params) return all;
+  if (c.offload_params || c.deterministic_reduce) return all;
   const auto offload = [](int stage, bool params) {
     return [stage, params](RunConfig& r) {
       r.zero = stage;
@@ -112,6 +127,7 @@ void with_more_ranks(const Exec& bare, Model& model, const RunCase& asked, std::
   for (int factor = 2; factor <= 64; factor *= 2) {
     RunConfig c = asked.config;
     RunPlace place = asked.place;
+    c.global_bsz = step_batch(c, place.n_ranks).samples;
     place.n_ranks *= factor;
     const int per_node = std::max(in_node, asked.machine.links.ranks_per_node);
     place.n_nodes = std::max(place.n_nodes, (place.n_ranks + per_node - 1) / per_node);
@@ -157,6 +173,8 @@ Forecast forecast(const Exec& bare, Model& model, const RunCase& asked) {
     f.run.shape.micro = n_micro;
     f.run.memory.batches += more;
     if (f.run.memory.staging > 0) f.run.memory.staging += 2 * more;
+    if (f.run.memory.sums > 0) f.run.memory.sums += static_cast<size_t>((n_micro - kMicroBatches) * asked.place.n_ranks) * sizeof(double);
+    remark(f.run, asked.config, asked.place);
   }
   f.fits = f.run.fits() && host_has_room(f.run, asked.place, asked.machine);
   f.tokens_per_s = tokens_of_step(asked.config, asked.place.n_ranks) / f.cost.seconds;
@@ -165,7 +183,7 @@ Forecast forecast(const Exec& bare, Model& model, const RunCase& asked) {
 
 std::vector<Suggestion> suggest(const Exec& bare, Model& model, const RunCase& asked, size_t most) {
   const RunConfig& c = asked.config;
-  const Changes lists[] = {recompute_changes(c), keep_changes(c), batch_changes(c), segment_changes(c),
+  const Changes lists[] = {recompute_changes(c), keep_changes(c), batch_changes(c, asked.place.n_ranks), segment_changes(c),
                            sharding_changes(c, asked.place.n_ranks)};
   constexpr size_t n = std::size(lists);
   std::vector<Candidate> found;
@@ -215,13 +233,11 @@ std::string advice(const std::vector<Suggestion>& suggestions) {
 }
 
 int64_t choose_micro_bsz(const Exec& bare, Model& model, const RunCase& asked) {
-  const int64_t share = asked.config.micro_bsz * asked.config.accumulate;
   int64_t best = 1;
   double fastest = 0;
-  for (int64_t B : divisors(share)) {
+  for (int64_t B : micro_sizes(asked.config, asked.place.n_ranks)) {
     RunConfig c = asked.config;
-    c.micro_bsz = B;
-    c.accumulate = share / B;
+    set_micro_bsz(c, B, asked.place.n_ranks);
     const Forecast f = forecast(bare, model, {c, asked.place, asked.machine});
     if (!f.fits) break;  // larger ones need more
     if (f.tokens_per_s <= fastest) continue;

@@ -36,7 +36,7 @@ std::vector<Suggestion> suggest(const Exec& bare, Model& model, const RunCase& a
 // "--grad_cp 1 (34.2 GiB, 43.5 k tokens/s)", ... for the sentence that refuses a run.
 std::string advice(const std::vector<Suggestion>& suggestions);
 
-// The micro-batch that makes the step fastest of those that fit and divide this rank's share of the global batch; 1 where none fits.
+// The micro-batch that makes the step fastest of those that fit and fill this rank's share of the global batch; 1 where none fits.
 int64_t choose_micro_bsz(const Exec& bare, Model& model, const RunCase& asked);
 
 // The rates of a GPU by its driver's name; of an unknown one those of an H100, which rank choices alike.

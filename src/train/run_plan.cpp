@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "kernels/elementwise/op.h"
+#include "shard/slots.h"
 #include "train/build.h"
+#include "train/ordered_sums.h"
 
 namespace rk {
 namespace {
@@ -10,12 +13,18 @@ namespace {
 constexpr double kFilled = 0.9;      // of the free memory, above which a choice takes what needs less
 constexpr int kMostWeightSlots = 4;  // gathered units under stage 3: more hides nothing
 
-int stage_of(const RunConfig& config, const RunPlace& place) { return config.zero >= 0 ? config.zero : place.n_ranks > 1 ? 1 : 0; }
+int asked_stage(const RunConfig& config, const RunPlace& place) { return config.zero >= 0 ? config.zero : place.n_ranks > 1 ? 1 : 0; }
+int stage_of(const RunConfig& config, const RunPlace& place) {
+  const int asked = asked_stage(config, place);
+  return config.deterministic_reduce ? std::max(asked, 2) : asked;
+}
 
 PlanRequest request_of(const RunConfig& config, const BatchShape& shape, int zero, int n_units) {
   PlanRequest r{.n_units = n_units, .n_micro = static_cast<int>(shape.micro), .n_segments = static_cast<int>(shape.n_segments())};
   // ZeRO-3 gathers a unit once for all its segments in layer order; otherwise segment order keeps less.
-  const bool by_layer = config.plan_order == "layer" || (config.plan_order == "auto" && (zero == 3 || r.n_segments == 1));
+  // Ordered sums need a micro-batch's gradients in one piece.
+  const bool whole = zero == 3 || r.n_segments == 1 || config.deterministic_reduce;
+  const bool by_layer = config.plan_order == "layer" || (config.plan_order == "auto" && whole);
   r.order = by_layer ? PlanOrder::layer : PlanOrder::segment;
   r.grad_cp = config.grad_cp;
   r.truncated = config.bptt == "truncated";
@@ -34,6 +43,7 @@ ShardsOptions shards_options(const RunConfig& config, const Model& model, Device
           .reduce_dtype = config.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
           .offload_state = config.offload_optimizer && on_gpu,
           .offload_params = config.offload_params && on_gpu,
+          .ordered = config.deterministic_reduce,
           .inbox = on_gpu && place.n_ranks > 1 && (place.n_nodes == 1 || by_node(config, place)),
           .node = by_node(config, place) ? place.node : -1};
 }
@@ -52,6 +62,9 @@ MemoryPlan predict(const Exec& bare, Model& model, const RunPlan& plan, const Ru
   m.shards = predict_bytes(plan.layout, place.n_ranks, plan.shards);
   measure(ex, model, {plan.step, plan.shape, plan.truncated, plan.scales_loss}, m);
   m.batches = Batcher::n_bytes(plan.shape);
+  if (plan.shards.ordered)
+    m.sums = OrderedSums::n_bytes({.samples = plan.shape.micro * place.n_ranks, .B = 1, .world = place.n_ranks},
+                                  SquareBlockMap(plan.layout).n());
   if (!plan.validation.empty()) {
     BatchShape shape = plan.shape;
     shape.micro = 1;
@@ -92,6 +105,22 @@ void remark_on_groups(RunPlan& plan, const RunConfig& config, const RunPlace& pl
     plan.remarks.push_back("--zero_group node changes nothing here: all ranks are on one node");
 }
 
+// What leaves a rank and comes to it in one step for sums whose order is that of the step's micro-batches, and what would otherwise.
+void remark_on_ordered_sums(RunPlan& plan, const RunConfig& config, const RunPlace& place) {
+  if (!config.deterministic_reduce) return;
+  const double world = plan.layout.world, part = (world - 1) / world;
+  const auto sent = static_cast<double>(static_cast<size_t>(plan.layout.n()) * size_of(inbox_dtype(place.n_ranks, plan.shards)));
+  const auto n_micro = static_cast<double>(plan.shape.micro);
+  const int asked = asked_stage(config, place);
+  const auto bytes = [](double n) { return mebibytes(static_cast<size_t>(n)); };
+  std::string line = cat("--deterministic_reduce: gradients are added up in the order of micro-batches, ",
+                         asked < 2 ? "divided as under ZeRO-2; " : "", "each rank sends ", bytes(part * sent * n_micro), " of them a step");
+  const double usual = part * sent * (asked >= 2 ? n_micro : asked == 1 ? 1 : 2);
+  if (usual != part * sent * n_micro) line += cat(" instead of ", bytes(usual));
+  plan.remarks.push_back(cat(line, ", adds ", bytes(sent * n_micro), " to sums of its own, and ",
+                             bytes(static_cast<double>(plan.memory.sums)), " of losses and squares are reduced"));
+}
+
 // Gradients that leave after every segment cross the network more often, which has its price in time and not in memory.
 void remark_on_order(RunPlan& plan) {
   if (plan.order != PlanOrder::segment || !plan.shards.sharding.grads || plan.layout.world == 1) return;
@@ -124,7 +153,8 @@ RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const 
   plan.step = plan_step(request);
   if (!config.val_file.empty()) plan.validation = plan_forward(n_units, request.n_segments);
   const int64_t max_bucket = (config.bucket_mib << 20) / static_cast<int64_t>(sizeof(float));
-  plan.layout = flat_layout(model, by_node(config, place) ? place.n_ranks / place.n_nodes : place.n_ranks, max_bucket);
+  plan.layout = flat_layout(model, by_node(config, place) ? place.n_ranks / place.n_nodes : place.n_ranks, max_bucket,
+                            config.deterministic_reduce ? kSquareBlock : kPlacementAlign);
   plan.shards = shards_options(config, model, bare.device, plan.zero, place);
   if (place.gpu) plan.gpu = place.gpu->limited(static_cast<size_t>(config.memory_limit_gib * (size_t{1} << 30)));
 
@@ -135,9 +165,15 @@ RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const 
     plan.memory = predict(bare, model, plan, place);
   }
   choose_weight_slots(plan, place);
+  remark(plan, config, place);
+  return plan;
+}
+
+void remark(RunPlan& plan, const RunConfig& config, const RunPlace& place) {
+  plan.remarks.clear();
   remark_on_order(plan);
   remark_on_groups(plan, config, place);
-  return plan;
+  remark_on_ordered_sums(plan, config, place);
 }
 
 }  // namespace rk

@@ -37,5 +37,7 @@ BatchShape batch_shape(const RunConfig& config);
 // bare: the device, with the pool of a CPU; its GPU may be null, and nothing is taken from it. config: validated. The model's sizes are
 // read, its parameters are left unbound.
 RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const RunPlace& place);
+// Its remarks anew, after a change of its shape.
+void remark(RunPlan& plan, const RunConfig& config, const RunPlace& place);
 
 }  // namespace rk

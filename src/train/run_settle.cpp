@@ -1,5 +1,6 @@
 #include "train/run_settle.h"
 
+#include "train/global_batch.h"
 #include "train/host_room.h"
 
 namespace rk {
@@ -17,11 +18,9 @@ RunSite find_site(Comm& comm, const Machine& machine) {
 }
 
 std::string settle_micro_bsz(Comm& comm, const Exec& bare, Model& model, RunConfig& config, const RunSite& site) {
-  const int64_t share = config.micro_bsz * config.accumulate;
   int64_t chosen = choose_micro_bsz(bare, model, {config, site.place, site.rates});
   comm.broadcast({&chosen, {1}, DType::i64, Device::cpu}, 0).wait();  // GPUs may differ
-  config.micro_bsz = chosen;
-  config.accumulate = share / chosen;
+  set_micro_bsz(config, chosen, comm.size());
   return cat("--micro_bsz auto: ", config.micro_bsz, ", accumulated ", config.accumulate, config.accumulate == 1 ? " time" : " times");
 }
 

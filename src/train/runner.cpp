@@ -39,7 +39,7 @@ const char* name_of(Phase p) {
 
 }  // namespace
 
-void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
+bool Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   io_ = &io;
   if (ex.dry()) bind_shapes(model_, ex.device);
   const ArenaScope base(*ex.kept);
@@ -47,22 +47,20 @@ void Runner::run(const Exec& ex, const Plan& plan, const StepIo& io) {
   for (size_t i = 0; i < plan.size(); ++i) {
     const Visit& v = plan[i];
     const Segment& seg = io.micro[static_cast<size_t>(v.micro)][static_cast<size_t>(v.segment)];
+    if (io.leave && (i == 0 || plan[i - 1].micro != v.micro) && io.leave()) return false;
     if (io.visit) *io.visit = i;
-    if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase));
+    if (io.watchdog) io.watchdog->progress(io.step, name_of(v.phase), unit(v).name.c_str());
     if (!ex.dry()) {
       shards_->acquire(v.unit);
       shards_->prefetch(Upcoming(plan, i, shards_->prefetch_depth()).units());
       if (v.writes_grads) shards_->bind_grads(ex, v.unit);
     }
-    switch (v.phase) {
-      case Phase::forward: forward(ex, v, seg); break;
-      case Phase::recompute: recompute(ex, v, seg); break;
-      case Phase::backward: backward(ex, v, seg); break;
-    }
+    if (static_cast<size_t>(v.micro) < io.n_filled) compute(ex, v, seg);
     if (ex.dry()) continue;
     if (v.grads_ready) shards_->grads_ready(ex, v.unit, v.last);
     if (i + 1 == plan.size() || plan[i + 1].unit != v.unit) shards_->release(v.unit);
   }
+  return true;
 }
 
 // Sizes the tables and takes what lives as long as the run: states, the flow's shared part, gradients of both. Micro-batches have
@@ -113,6 +111,14 @@ void Runner::lay_out(const Exec& ex, const Plan& plan, const StepIo& io) {
     if (!dshared_.empty()) dshared_[s] = ex.kept->take(acc_dtype(model_.dtype), shape);
   }
   flowing_ = sweeps ? ex.kept->take(model_.dtype, {segments[0].B, longest, model_.n_embd}) : Tensor{};
+}
+
+void Runner::compute(const Exec& ex, const Visit& v, const Segment& seg) {
+  switch (v.phase) {
+    case Phase::forward: return forward(ex, v, seg);
+    case Phase::recompute: return recompute(ex, v, seg);
+    case Phase::backward: return backward(ex, v, seg);
+  }
 }
 
 // The first part of a buffer made for the longest segment.

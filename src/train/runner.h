@@ -1,5 +1,6 @@
 // Executes a plan: a loop over visits that makes no decisions.
 #pragma once
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -13,12 +14,16 @@ namespace rk {
 // Inputs and optional outputs of one run of a plan.
 struct StepIo {
   std::span<const std::vector<Segment>> micro;  // [micro-batch][segment]
-  bool truncated = false;                       // no gradient through the state between segments
+  // Micro-batches from this one on are empty: their visits exchange weights and gradients, which are zero, and compute nothing.
+  size_t n_filled = SIZE_MAX;
+  bool truncated = false;  // no gradient through the state between segments
   // States of all units in order, each unit's in the order of its state_specs; empty = zero / not wanted. Gradients are in the
   // accumulation dtype. They belong to a plan of one micro-batch.
   std::span<const Tensor> initial_state, final_state, dfinal_state, dinitial_state;
   Watchdog* watchdog = nullptr;
   int64_t step = 0;
+  // Asked before each micro-batch, with the same answer on every rank; true: the rest of the plan is left out.
+  std::function<bool()> leave;
   size_t* visit = nullptr;  // set to the place in the plan before each visit, for whoever watches the operators
 };
 
@@ -27,7 +32,8 @@ struct StepIo {
 class Runner {
  public:
   Runner(Model& model, Shards* shards) : model_(model), shards_(shards) {}
-  void run(const Exec& ex, const Plan& plan, const StepIo& io);
+  // False: it was left; reductions of gradients that it has started may be under way, and their sums mean nothing.
+  bool run(const Exec& ex, const Plan& plan, const StepIo& io);
 
  private:
   // One unit on one segment.
@@ -40,6 +46,7 @@ class Runner {
   Cell& cell(int unit, int segment) { return cells_[static_cast<size_t>(unit) * n_segments_ + static_cast<size_t>(segment)]; }
 
   void lay_out(const Exec& ex, const Plan& plan, const StepIo& io);
+  void compute(const Exec& ex, const Visit& v, const Segment& seg);
   void forward(const Exec& ex, const Visit& v, const Segment& seg);
   void recompute(const Exec& ex, const Visit& v, const Segment& seg);
   void backward(const Exec& ex, const Visit& v, const Segment& seg);

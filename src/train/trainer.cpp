@@ -4,17 +4,26 @@
 #include <optional>
 
 #include "comm/agree.h"
+#include "comm/places.h"
+#include "comm/texts.h"
+#include "comm/waited.h"
 #include "comm/watchdog.h"
 #include "data/sampling.h"
 #include "kernels/step_control/op.h"
+#include "train/bad_steps.h"
 #include "train/build.h"
+#include "train/global_batch.h"
 #include "train/horizon.h"
 #include "train/initial_weights.h"
+#include "train/ordered_sums.h"
 #include "train/pending_steps.h"
 #include "train/run_log.h"
 #include "train/run_settle.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
+#include "train/slow_ranks.h"
+#include "train/state_hash.h"
+#include "train/step_limit.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
@@ -24,13 +33,15 @@ namespace {
 constexpr double kFirstLossScale = 65536;   // of fp16
 constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
 
+constexpr double kLongStep_s = 10;  // steps are that long: a request to stop is looked for before each micro-batch
+
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kLongSteps, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
-  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false;
-  bool any() const { return end || validation || commit || mini_epoch || first_pass || save; }
+  bool end = false, validation = false, commit = false, mini_epoch = false, first_pass = false, save = false, hash = false;
+  bool any() const { return end || validation || commit || mini_epoch || first_pass || save || hash; }
 };
 
 class Trainer {
@@ -39,6 +50,7 @@ class Trainer {
       : config_(config), comm_(comm), machine_(machine), observer_(observer), flags_(flags), pool_(machine.threads), gpu_(machine.gpu) {}
 
   ExitCode run();
+  void replay(int64_t last_step);
 
  private:
   void open();
@@ -48,17 +60,23 @@ class Trainer {
   void make_proj_dir();
   ExitCode write_init();
   void restore();
-  void queue_step();
+  void start_watching(bool with_peers);
+  bool queue_step();
+  bool ranks_want_to_stop();
+  ExitCode leave_step();
   void tell_ranks();
+  void compare_ranks();
   Due due_after_step();
   void after_step();
   StepReport collect();
   void report(const StepReport& report, const Validation::Result* validated);
+  [[noreturn]] void stop_at_bad_steps();
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(bool wait);
   void commit_save();
   ExitCode finish(bool interrupted);
+  bool stop_is_asked() const { return flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop"))); }
   bool flag(Flag what) const { return host_flags_[what] > 0; }
   bool scales_loss() const { return model_->dtype == DType::f16; }
   bool leads() const { return comm_.rank() == 0; }
@@ -88,6 +106,7 @@ class Trainer {
   Horizon horizon_;
   Plan plan_;
   RunSite site_;
+  StepBatch batch_;
   BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
@@ -97,10 +116,19 @@ class Trainer {
   std::optional<Runner> runner_;
   Arena kept_, scratch_;
   std::optional<StepNumbers> numbers_;
+  std::optional<OrderedSums> ordered_;  // of --deterministic_reduce
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
+  std::optional<StateHasher> hasher_;
+  std::optional<Heartbeats> heartbeats_;
   std::optional<Watchdog> watchdog_;
+  StepLimit limit_{config_.comm_timeout_s};
+  BadSteps bad_steps_{config_.max_bad_steps};
+  double seconds_of_step_ = 0;  // of the last one that was reported
+  OwnTime own_time_;
+  SlowRanks slow_ranks_;
   SaveCadence cadence_;
+  bool save_put_off_ = false;  // until a step is finite again
 
   CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
   int64_t last_saved_step_ = -1;
@@ -114,6 +142,7 @@ class Trainer {
 void Trainer::open() {
   agree(comm_, [&] {
     start_ = decide_start(config_);
+    keep_global_batch(config_, start_, comm_.size());
     data_ = std::make_shared<const Binidx>(config_.data_file);
     model_ = build_model(config_, start_, data_.get());
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
@@ -127,6 +156,7 @@ void Trainer::open() {
     observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
   site_ = find_site(comm_, machine_);
   if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
+  batch_ = step_batch(config_, comm_.size());
   shape_ = batch_shape(config_);
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
@@ -149,6 +179,7 @@ void Trainer::plan_memory() {
     kept_ = Arena(Buffer(device(), run.memory.kept));
     scratch_ = Arena(Buffer(device(), run.memory.scratch));
     numbers_.emplace(device());
+    if (run.shards.ordered) ordered_.emplace(device(), batch_, SquareBlockMap(run.layout).n());
   });
   if (!warning.empty()) observer_.line(warning);
   memory_planned_ = run.memory.on_gpu();
@@ -196,8 +227,6 @@ void Trainer::restore() {
                  ", or begin a new run from its weights with --load_model"));
     };
     same("ctx_len", config_.ctx_len, "give the same --ctx_len");
-    same("real_bsz", horizon_.real_bsz,
-         "choose --micro_bsz and --accumulate_grad_batches so that ranks x micro_bsz x accumulation is the same");
     same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
     load_from_checkpoint(exec(), *shards_, reader);
   });
@@ -209,12 +238,16 @@ void Trainer::restore() {
   observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
 }
 
-// Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place.
-void Trainer::queue_step() {
+// Queues all work of a step. On a GPU nothing here waits for it; the host knows beforehand what the report says of the step's place. False:
+// the ranks have left the step to stop, and nothing has changed.
+bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
-  const int64_t first = 1 + state_.samples + comm_.rank(), world = comm_.size();
-  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) { return first + (m * shape_.B + j) * world; });
+  own_time_.begin_step(waited_s(comm_));
+  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) {
+    const int64_t sample = batch_.sample(comm_.rank(), m, j);
+    return sample < 0 ? -1 : 1 + state_.samples + sample;
+  });
   step.offsets = batcher_->offsets();
 
   step.rank_targets = step.targets = batcher_->n_targets();
@@ -224,19 +257,34 @@ void Trainer::queue_step() {
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
                    .loss_scale = scales_loss() ? numbers_->loss_scale() : Tensor{},
-                   .loss_sum = numbers_->loss()});
+                   .loss_sum = ordered_ ? ordered_->losses() : numbers_->loss(),
+                   .loss_first = ordered_ ? batch_.number(comm_.rank(), 0) : 0,
+                   .loss_step = ordered_ ? batch_.world : 0});
 
   numbers_->start_step(ex);
+  if (ordered_) ordered_->start_step(ex);
   shards_->start_step(ex);
   StepIo io;
   io.micro = batcher_->micro();
+  io.n_filled = static_cast<size_t>(batch_.of_rank(comm_.rank()));
   io.truncated = config_.bptt == "truncated";
   io.watchdog = &*watchdog_;
   io.step = state_.step + 1;
-  runner_->run(ex, plan_, io);
+  // What is offloaded is worked on beside the step, which therefore is always finished.
+  if (flag(kLongSteps) && !config_.offload_optimizer) io.leave = [this] { return ranks_want_to_stop(); };
+  const bool complete = runner_->run(ex, plan_, io);
   watchdog_->progress(state_.step + 1, "reduction of gradients");
   shards_->finish_grads(ex);
-  shards_->add_grad_squares(ex, numbers_->squares());
+  if (!complete) {
+    pending_.drop();
+    return false;
+  }
+  if (ordered_) {
+    shards_->square_blocks(ex, ordered_->squares());
+    ordered_->sum_losses(ex, *numbers_);
+  } else {
+    shards_->add_grad_squares(ex, numbers_->squares());
+  }
   numbers_->keep_rank_loss(ex);
   tell_ranks();
 
@@ -261,23 +309,55 @@ void Trainer::queue_step() {
   r.epoch_step = in_run % horizon_.epoch_steps + 1;
   r.epoch_steps = horizon_.epoch_steps;
   r.step = ++state_.step;
+  r.first_sample = state_.samples + 1;
+  r.samples = horizon_.real_bsz;
   state_.samples += horizon_.real_bsz;
   state_.tokens += horizon_.real_bsz * config_.ctx_len;
   r.last_step = horizon_.last_step;
   r.tokens = state_.tokens;
+  own_time_.end_step(waited_s(comm_));
+  if (flag(kCompareRanks)) compare_ranks();
+  return true;
+}
+
+bool Trainer::ranks_want_to_stop() {
+  watchdog_->progress(state_.step + 1, "agreement on a request to stop");
+  double wish = stop_is_asked();
+  comm_.host().all_reduce({&wish, {1}, DType::f64, Device::cpu}, Reduce::max).wait();
+  return wish > 0;
+}
+
+// The micro-batches of the unfinished step are computed again by the run that goes on.
+ExitCode Trainer::leave_step() {
+  while (pending_.size() > 0) report(collect(), nullptr);
+  observer_.line(cat("step ", state_.step + 1, " is left unfinished and begins anew when the run goes on"));
+  return finish(true);
+}
+
+// A GPU's own time cannot be told from its waiting without waiting for it, so that only ranks on the CPU compare.
+void Trainer::compare_ranks() {
+  double own = own_time_.take();
+  std::vector<double> all(static_cast<size_t>(comm_.size()));
+  comm_.all_gather({&own, {1}, DType::f64, Device::cpu}, {all.data(), {comm_.size()}, DType::f64, Device::cpu}).wait();
+  for (const std::string& line : slow_ranks_.compare(all)) observer_.line(line);
 }
 
 // The step's sums, and what every rank has to know before it goes on.
 void Trainer::tell_ranks() {
-  host_flags_[kStop] = flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop")));
+  host_flags_[kStop] = stop_is_asked();
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
+  host_flags_[kLongSteps] = leads() && seconds_of_step_ > kLongStep_s;
+  host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
-  Ticket sums = comm_.all_reduce(numbers_->sums(), Reduce::sum);
+  Ticket sums = comm_.all_reduce(ordered_ ? ordered_->all() : numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
   sums.wait();
   flags.wait();
+  if (!ordered_) return;
+  ordered_->sum_losses(exec(), *numbers_);
+  ordered_->sum_squares(exec(), *numbers_);
 }
 
 // Waits for the oldest outstanding step and completes its report.
@@ -286,6 +366,10 @@ StepReport Trainer::collect() {
   const StepValues v = numbers_->collect();
   const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
+  bad_steps_.note(r, scales_loss());
+  seconds_of_step_ = r.seconds;
+  limit_.add(r.seconds);
+  if (!config_.origins.contains("comm_timeout")) watchdog_->set_timeout(limit_.seconds());
   if (scales_loss()) {
     state_.extra["loss_scale"] = std::to_string(v.loss_scale);
     state_.extra["loss_scale_good_steps"] = std::to_string(v.good_steps);
@@ -296,7 +380,7 @@ StepReport Trainer::collect() {
     return r;
   }
   observer_.line(cat("warning: step ", r.step, " has a loss of ", r.loss, " and a gradient norm of ", r.grad_norm,
-                     "; its update is skipped on all ranks",
+                     "; its update is skipped on all ranks; ", samples_text(r, *source_, config_.ctx_len),
                      scales_loss() ? cat(", and the loss scale goes from ", v.applied_scale, " to ", v.loss_scale) : ""));
   return r;
 }
@@ -311,7 +395,8 @@ Due Trainer::due_after_step() {
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
   const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
   due.first_pass = !due.end && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps;
-  due.save = !due.end && (flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
+  due.hash = config_.hash_every > 0 && state_.step % config_.hash_every == 0;
+  due.save = !due.end && (save_put_off_ || flag(kSaveNow) || flag(kTimeIsUp) || cadence_.due(state_.step, state_.tokens));
   return due;
 }
 
@@ -321,7 +406,8 @@ void Trainer::after_step() {
   const Due due = due_after_step();
   while (pending_.size() > 1) report(collect(), nullptr);
   if (gpu_ && !due.any()) return;
-  const StepReport last = collect();
+  StepReport last = collect();
+  if (due.hash) last.hash = hasher_->of(*shards_, comm_);
   std::optional<Validation::Result> validated;
   if (due.validation)
     validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
@@ -336,10 +422,27 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (log_) log_->step(r, validated);
   observer_.step(r);
   if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
+  if (bad_steps_.too_many()) stop_at_bad_steps();
   if (!gpu_ || memory_compared_) return;
   memory_compared_ = true;  // by now everything that a step takes has been taken
-  observer_.line(cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()),
-                     "; predicted: ", mebibytes(memory_planned_)));
+  observer_.line(
+      cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()), "; predicted: ", mebibytes(memory_planned_)));
+}
+
+// Nothing of what led here is saved: the run ends, and what can be continued is the newest checkpoint.
+void Trainer::stop_at_bad_steps() {
+  if (saver_->busy()) commit_save();
+  watchdog_->pause();
+  const std::string culprit = first_not_finite(bare(), *model_, *shards_, comm_);
+  const bool told = leads() && bad_steps_.write_report(path("bad-steps.json"), *source_, config_.ctx_len, culprit);
+  std::vector<std::string> warnings;
+  const std::optional<std::string> newest = newest_checkpoint(config_.proj_dir, warnings);
+  fail(cat("steps ", bad_steps_.first(), " to ", bad_steps_.last(), " had no finite loss or gradient (--max_bad_steps ", bad_steps_.n(),
+           "); ", culprit.empty() ? "all weights are finite" : "not finite: " + culprit, "; nothing of these steps is saved; ",
+           told ? path("bad-steps.json") + " names their samples; " : "",
+           newest ? cat("--resume auto goes back to ", *newest) : std::string("there is no checkpoint to go back to"),
+           "; a smaller --lr_init or --grad_clip may help"),
+       ExitCode::failure);
 }
 
 void Trainer::end_mini_epoch(const StepReport& report) {
@@ -370,9 +473,12 @@ void Trainer::export_or_warn(const std::string& file) {
 
 // Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.
 void Trainer::save(bool wait) {
+  save_put_off_ = !wait && bad_steps_.any();  // what cannot be continued from is no checkpoint
+  if (save_put_off_) return;
   if (saver_->busy()) commit_save();
   if (last_saved_step_ == state_.step) return;
   watchdog_->pause();
+  state_.extra["state_hash"] = hasher_->of(*shards_, comm_);
   std::vector<TensorPiece> pieces;
   const bool writes = shards_->in_first_group();
   for (const OwnedPiece& p : writes ? shards_->owned_pieces() : std::vector<OwnedPiece>{}) {
@@ -449,27 +555,70 @@ ExitCode Trainer::run() {
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
-  watchdog_.emplace(config_.comm_timeout_s, comm_.rank(), comm_.pending(), comm_.size() > 1 ? &flags_.terminated : nullptr);
+  start_watching(comm_.size() > 1);
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
-    queue_step();
+    if (!queue_step()) return leave_step();
     after_step();
     if (flag(kStop) && !horizon_.reached(state_.step)) return finish(true);
   }
   return finish(false);
 }
 
+// What a run needs beside its tensors before its first step. Peers tell each other that they live in proj_dir.
+void Trainer::start_watching(bool with_peers) {
+  saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
+  hasher_.emplace(bare());
+  slow_ranks_ = SlowRanks(gather_texts(comm_, host_name()));
+  if (with_peers) heartbeats_.emplace(path("ranks.alive"), comm_.rank(), comm_.size());
+  const bool over_gpus = &comm_.host() != &comm_;
+  watchdog_.emplace(WatchdogOptions{.timeout_s = config_.comm_timeout_s,
+                                    .rank = comm_.rank(),
+                                    .on_gpu = over_gpus ? comm_.pending() : nullptr,
+                                    .on_host = comm_.host().pending(),
+                                    .peers = heartbeats_ ? &*heartbeats_ : nullptr,
+                                    .terminated = comm_.size() > 1 ? &flags_.terminated : nullptr});
+}
+
+void Trainer::replay(int64_t last_step) {
+  open();
+  plan_memory();
+  load();
+  start_watching(false);
+  const auto saved = state_.extra.find("state_hash");
+  if (const std::string loaded = hasher_->of(*shards_, comm_); saved != state_.extra.end() && saved->second != loaded)
+    fail(cat("the state of ", start_.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
+         ExitCode::failure);
+  while (state_.step < last_step) {
+    if (!queue_step()) fail(cat(path("stop"), " asks the run to stop; remove it to replay"));
+    StepReport r = collect();
+    r.hash = hasher_->of(*shards_, comm_);
+    observer_.step(r);
+  }
+}
+
+// On an error collectives end before the memory goes that they use.
+template <class Body>
+auto giving_up_on_errors(Comm& comm, const Body& body) {
+  try {
+    return body();
+  } catch (...) {
+    comm.give_up();
+    throw;
+  }
+}
+
 }  // namespace
 
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
   Trainer trainer(config, comm, machine, observer, flags);
-  try {
-    return trainer.run();
-  } catch (...) {
-    comm.give_up();  // before the memory goes that its collectives use
-    throw;
-  }
+  return giving_up_on_errors(comm, [&] { return trainer.run(); });
+}
+
+void replay(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, int64_t last_step) {
+  StopFlags none;
+  Trainer trainer(config, comm, machine, observer, none);
+  giving_up_on_errors(comm, [&] { trainer.replay(last_step); });
 }
 
 }  // namespace rk

@@ -25,6 +25,9 @@ struct StepReport {
   double tokens_per_s = 0, seconds = 0, seconds_left = 0;
   int64_t epoch = 0, epoch_step = 0, epoch_steps = 0;  // mini-epoch
   const std::vector<int64_t>* offsets = nullptr;       // token offsets of this rank's samples
+  int64_t first_sample = 0, samples = 0;               // numbers of the step's samples, of all ranks: first_sample, ...
+  double applied_scale = 1;                            // loss scale that the gradients carried
+  std::string hash;                                    // of weights and moments after the step; empty: not asked for
 };
 
 // Where people look. All calls come from the training thread; only rank 0's are shown.
@@ -44,5 +47,9 @@ struct StopFlags {
 
 // Runs on every rank of `comm`. Returns done or interrupted (state saved).
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags);
+
+// Makes the steps of a run again, from the checkpoint folder that config.resume names up to and with last_step, and reports each with its
+// hash. Writes nothing. Runs on every rank of `comm`.
+void replay(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, int64_t last_step);
 
 }  // namespace rk

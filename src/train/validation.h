@@ -1,4 +1,5 @@
-// Token-weighted loss over a validation file, the same for any number of ranks.
+// Token-weighted loss over a validation file: the same bits for any number of ranks, because batches do not depend on them and their losses
+// are added up in one order.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "data/batch_source.h"
 #include "train/batcher.h"
 #include "train/runner.h"
+#include "train/step_batch.h"
 
 namespace rk {
 
@@ -31,9 +33,10 @@ class Validation {
  private:
   std::unique_ptr<BatchSource> source_;
   BatchShape shape_;
-  int64_t rank_, world_;
+  int64_t rank_;
+  StepBatch batch_;  // the windows of the file in batches over all ranks
   std::optional<Batcher> batcher_;
-  Buffer loss_memory_;
+  Buffer losses_;  // of each batch, and their sum
 };
 
 }  // namespace rk

@@ -120,6 +120,20 @@ TEST(Collectives, AllGather) {
   });
 }
 
+TEST(Collectives, AllToAll) {
+  for_each_world([](Comm& comm) {
+    for (DType dtype : movable(comm))
+      for (int64_t n : counts(comm)) {
+        const auto sent = [&](int from, int to, int64_t i) { return (i + 13 * from + 29 * to) % 101; };
+        Payload in(comm, dtype, n * comm.size()), out(comm, dtype, n * comm.size());
+        in.fill([&](int64_t i) { return sent(comm.rank(), static_cast<int>(i / n), i % n); });
+        comm.all_to_all(in.tensor(), out.tensor()).wait();
+        const auto expected = [&](int64_t i) { return sent(static_cast<int>(i / n), comm.rank(), i % n); };
+        expect_values(out, n * comm.size(), expected, label(comm, "all_to_all", dtype, n));
+      }
+  });
+}
+
 TEST(Collectives, Broadcast) {
   for_each_world([](Comm& comm) {
     for (DType dtype : movable(comm))

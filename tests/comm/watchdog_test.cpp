@@ -7,12 +7,16 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "comm/backends.h"
+#include "support/temporary_folder.h"
 
 namespace rk {
 namespace {
+
+using testing_support::TemporaryFolder;
 
 struct Ended {
   int code;
@@ -51,13 +55,13 @@ class WatchdogTest : public testing::Test {
 TEST_F(WatchdogTest, EndsTheProcessWith70) {
   if (!alone()) return;
   const Ended e = run_apart([] {
-    Watchdog dog(0.2, 3);
-    dog.progress(12, "all_gather of blocks.3");
+    Watchdog dog({.timeout_s = 0.2, .rank = 3});
+    dog.progress(12, "backward", "blocks.3");
     sleep_ms(10000);
   });
   EXPECT_EQ(e.code, 70);
   EXPECT_NE(e.words.find("[rank 3]"), std::string::npos) << e.words;
-  EXPECT_NE(e.words.find("step 12, in \"all_gather of blocks.3\""), std::string::npos) << e.words;
+  EXPECT_NE(e.words.find("step 12, in \"backward of blocks.3\""), std::string::npos) << e.words;
 }
 
 // What a GPU's communicators say of themselves.
@@ -81,7 +85,7 @@ TEST_F(WatchdogTest, NamesTheCollectiveThatIsStuck) {
   const auto words_of = [](const char* stuck) {
     return run_apart([stuck] {
              const Says gpu(stuck);
-             Watchdog dog(0.2, 1, &gpu);
+             Watchdog dog({.timeout_s = 0.2, .rank = 1, .on_gpu = &gpu});
              dog.progress(12, "waiting for its numbers");
              sleep_ms(10000);
            })
@@ -103,7 +107,7 @@ TEST_F(WatchdogTest, SaysWhatItWaitsForWhenToldToEnd) {
     return run_apart([=] {
              const Says gpu("all-gather of weights (number 5) has begun and not ended");
              const std::atomic<bool> terminated(told);
-             Watchdog dog(60, 2, &gpu, &terminated);
+             Watchdog dog({.timeout_s = 60, .rank = 2, .on_gpu = &gpu, .terminated = &terminated});
              dog.progress(3, "forward");
              sleep_ms(wait_ms);
            })
@@ -111,16 +115,59 @@ TEST_F(WatchdogTest, SaysWhatItWaitsForWhenToldToEnd) {
   };
   const std::string words = words_of(true, 1500);
   EXPECT_EQ(words.find("[rank 2] told to end; no progress for "), 0u) << words;
-  EXPECT_NE(words.find("in step 3, in \"forward\"; on the GPU: all-gather of weights (number 5) has begun and not ended"), std::string::npos);
+  EXPECT_NE(words.find("in step 3, in \"forward\"; on the GPU: all-gather of weights (number 5) has begun and not ended"),
+            std::string::npos);
   EXPECT_EQ(std::count(words.begin(), words.end(), '\n'), 1) << words;
   EXPECT_EQ(words_of(false, 1000), "");
   EXPECT_EQ(words_of(true, 100), "") << "a rank that goes on has nothing to say";
 }
 
+// Both ranks in one process here; the second one stops giving signs of life.
+TEST_F(WatchdogTest, NamesTheRankThatIsSilentAndLeaves) {
+  if (!alone()) return;
+  for (const bool saving : {false, true}) {
+    const TemporaryFolder folder;
+    const Ended e = run_apart([&] {
+      Heartbeats own(folder.path("ranks.alive"), 0, 2, 0.05);
+      auto other = std::make_unique<Heartbeats>(folder.path("ranks.alive"), 1, 2, 0.05);
+      Watchdog dog({.timeout_s = 100, .rank = 0, .peers = &own, .silence_s = 1});
+      own.watch(true);
+      dog.progress(7, "forward");
+      if (saving) dog.pause();
+      sleep_ms(2500);
+      const bool lives = write(STDERR_FILENO, "alive\n", 6) == 6;
+      if (lives) other.reset();
+      sleep_ms(10000);
+    });
+    EXPECT_EQ(e.code, 70);
+    EXPECT_EQ(e.words.find("alive\n[rank 0] no progress for "), 0u) << e.words;
+    EXPECT_NE(e.words.find("rank 1: no sign of life"), std::string::npos) << e.words;
+    EXPECT_NE(e.words.find("the newest complete checkpoint is intact"), std::string::npos) << e.words;
+  }
+}
+
+TEST(Heartbeats, NobodyIsSilentWithoutAFile) {
+  Heartbeats own("/nonexistent/folder/ranks.alive", 0, 3, 0.02);
+  own.watch(true);
+  sleep_ms(200);
+  EXPECT_EQ(own.silent_rank(0.05), -1);
+}
+
+TEST(Heartbeats, SaysWhoIsBehind) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path("ranks.alive");
+  Heartbeats own(path, 0, 3, 0.02), ahead(path, 1, 3, 0.02), behind(path, 2, 3, 0.02);
+  own.at(5), ahead.at(5), behind.at(4);
+  own.watch(true);
+  char text[200] = "";
+  for (int i = 0; i < 100 && own.describe(text, sizeof text, 10) == 0; ++i) sleep_ms(20);
+  EXPECT_STREQ(text, "rank 2 in an earlier step");
+}
+
 TEST_F(WatchdogTest, ProgressKeepsItQuiet) {
   if (!alone()) return;
   const Ended e = run_apart([] {
-    Watchdog dog(1.0, 0);
+    Watchdog dog({.timeout_s = 1});
     for (int i = 0; i < 30; ++i) {
       dog.progress(i, "forward");
       sleep_ms(50);
@@ -132,7 +179,7 @@ TEST_F(WatchdogTest, ProgressKeepsItQuiet) {
 TEST_F(WatchdogTest, APauseIsNotAHang) {
   if (!alone()) return;
   const Ended e = run_apart([] {
-    Watchdog dog(0.3, 0);
+    Watchdog dog({.timeout_s = 0.3});
     dog.pause();
     sleep_ms(1000);
     dog.resume();
@@ -144,7 +191,7 @@ TEST_F(WatchdogTest, APauseIsNotAHang) {
 TEST_F(WatchdogTest, WithoutALimitItNeverExpires) {
   if (!alone()) return;
   const Ended e = run_apart([] {
-    Watchdog dog(0, 0);
+    Watchdog dog({.timeout_s = 0});
     sleep_ms(200);
   });
   EXPECT_EQ(e.code, 0) << e.words;

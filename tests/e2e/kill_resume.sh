@@ -44,6 +44,9 @@ killed_at_7 moved 3 2 4
 train moved 4 3 3 --resume auto
 check "3 ranks ZeRO-2 to 4 ranks ZeRO-3" equal $? 0
 check "losses as with 2 ranks" equal "$(apart moved whole1)" close
-check "another batch is refused" [ "$(train moved 4 3 4 --resume auto --max_steps 30; echo $?)" = 2 ]
+check "another batch is refused" [ "$(train moved 4 3 4 --global_bsz 16 --resume auto --max_steps 30; echo $?)" = 2 ]
 check "in one sentence" contains "$(cat "$work/moved.log")" "real_bsz = 12, this run has 16"
+check "where none is typed, the checkpoint's is kept" [ "$(train moved 4 3 4 --resume auto --max_steps 22; echo $?)" = 0 ]
+check "and a line says so" contains "$(cat "$work/moved.log")" \
+  "as before, 12 samples a step: 3 micro-batches of 4 over 4 ranks, one rank has none"
 finish

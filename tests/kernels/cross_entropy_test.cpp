@@ -70,6 +70,19 @@ TEST(CrossEntropy, L2WrapPushesTheLowestMaximum) {
   EXPECT_EQ(a.at("logits")[20], 0);
 }
 
+TEST(CrossEntropy, RowsOfPaddingHaveNoGradient) {
+  OpCase c = loss_case(6, 5, {.l2_scale = 0.5});
+  c.slot("targets").values[4] = kNoRow;
+  c.slot("targets").values[5] = -100;
+  const auto check = [](const Values& r) {
+    const std::vector<double>& z = r.at("logits");
+    EXPECT_TRUE(std::all_of(z.begin() + 20, z.begin() + 25, [](double x) { return x == 0; }));
+    EXPECT_EQ(std::count(z.begin() + 25, z.end(), 0.0), 4) << "an uncounted row has its L2 part";
+  };
+  check(run_case(c, DType::f64));
+  if (has_gpu()) check(run_twice_on_gpu(c, DType::f32));
+}
+
 TEST(CrossEntropy, LossScaleMultipliesBothGradients) {
   const Settings s{.l2_scale = 0.5};
   OpCase scaled = loss_case(7, 9, s);

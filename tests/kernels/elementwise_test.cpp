@@ -1,5 +1,7 @@
 #include "kernels/elementwise/op.h"
 
+#include <numeric>
+
 #include "support/cpu_exec.h"
 #include "support/op_case.h"
 
@@ -95,6 +97,48 @@ TEST(SumOfSquares, AddsInDouble) {
       }
     }
     expect_same_bits_for_threads(c);
+  }
+}
+
+TEST(SquareBlocks, EachBlockHasItsOwnSum) {
+  for (int64_t n : {1, 1023, 1024, 1025, 50001}) {
+    const int64_t n_blocks = (n + kSquareBlock - 1) / kSquareBlock;
+    OpCase c;
+    c.in("x", {n}).out("out", {n_blocks}, Held::f64);
+    c.call = [](const Exec& ex, const Tensors& t) { run(ex, SquareBlocks{.x = t("x"), .out = t("out")}); };
+    const std::vector<double> x = c.slot("x").values;
+    for (Place place : places())
+      for (DType dtype : {DType::f64, DType::f32}) {
+        const std::vector<double> sums = run_case(c, dtype, place).at("out");
+        for (int64_t b = 0; b < n_blocks; ++b) {
+          const int64_t first = b * kSquareBlock, last = std::min(n, first + kSquareBlock);
+          double expected = 0;
+          for (int64_t i = first; i < last; ++i) expected += x[static_cast<size_t>(i)] * x[static_cast<size_t>(i)];
+          EXPECT_NEAR(sums[static_cast<size_t>(b)], expected, 1e-12 * expected) << n << " elements, block " << b;
+          // The block alone gives the same bits: who has which blocks makes no difference.
+          OpCase alone;
+          alone.in("x", {last - first}, Held::model, std::vector<double>(x.begin() + first, x.begin() + last)).out("out", {1}, Held::f64);
+          alone.call = c.call;
+          EXPECT_EQ(run_case(alone, dtype, place).at("out")[0], sums[static_cast<size_t>(b)]);
+        }
+      }
+    expect_same_bits_for_threads(c);
+  }
+}
+
+TEST(OrderedSum, ZerosBehindChangeNoBit) {
+  for (Place place : places()) {
+    std::vector<double> sums;
+    for (int64_t zeros : {0, 1, 1000, 5000}) {
+      OpCase c;
+      std::vector<double> x(static_cast<size_t>(3001 + zeros));
+      for (size_t i = 0; i < 3001; ++i) x[i] = 1 / static_cast<double>(i + 3);
+      c.in("x", {3001 + zeros}, Held::f64, x).out("out", {1}, Held::f64);
+      c.call = [](const Exec& ex, const Tensors& t) { run(ex, OrderedSum{.x = t("x"), .out = t("out")}); };
+      sums.push_back(run_case(c, DType::f64, place).at("out")[0]);
+      EXPECT_NEAR(sums.back(), std::accumulate(x.begin(), x.end(), 0.0), 1e-12);
+      EXPECT_EQ(sums.back(), sums.front());
+    }
   }
 }
 

@@ -200,6 +200,9 @@ TEST(Mpirun, WordsOfARestart) {
             (Words{"train", "--zero", "1", "--resume", "auto"}));
   EXPECT_EQ(words_of_restart({"train", "--devices=2", "--num-nodes", "3", "--resume", "auto"}, 2, 1),
             (Words{"train", "--devices", "2", "--num_nodes", "1", "--resume", "auto"}));
+  EXPECT_EQ(words_of_restart({"train", "--accumulate=3", "--micro_bsz", "2"}, 2, 1, 24),
+            (Words{"train", "--micro_bsz", "2", "--devices", "2", "--num_nodes", "1", "--global_bsz", "24", "--resume", "auto"}))
+      << "fewer ranks keep the samples of a step";
 }
 
 TEST(Mpirun, WhichEndsAreFinal) {

@@ -233,9 +233,14 @@ TEST(Config, BatchArithmetic) {
   EXPECT_EQ(settled("--global_bsz 64", 1), (std::vector<int64_t>{8, 8, 64})) << "the largest micro-batch up to the default";
   EXPECT_EQ(settled("--global_bsz 64 --micro_bsz 8 --accumulate 4", 2), (std::vector<int64_t>{8, 4, 64}));
   EXPECT_EQ(settled("--micro_bsz 2 --accumulate 3", 4), (std::vector<int64_t>{2, 3, 24}));
-  expect_contains(refusal("--data_file d --global_bsz 10", 4), {"--global_bsz 10", "4 ranks"});
-  expect_contains(refusal("--data_file d --global_bsz 64 --micro_bsz 5", 1), {"--global_bsz 64", "--micro_bsz 5"});
-  expect_contains(refusal("--data_file d --global_bsz 64 --micro_bsz 4 --accumulate 2", 2), {"--global_bsz 64", "= 16"});
+  EXPECT_EQ(settled("--global_bsz 10", 4), (std::vector<int64_t>{3, 1, 10})) << "two rows are empty";
+  EXPECT_EQ(settled("--global_bsz 100", 3), (std::vector<int64_t>{12, 3, 100})) << "9 micro-batches";
+  EXPECT_EQ(settled("--global_bsz 64 --micro_bsz 5", 1), (std::vector<int64_t>{5, 13, 64}));
+  EXPECT_EQ(settled("--global_bsz 7 --micro_bsz 2", 3), (std::vector<int64_t>{2, 2, 7})) << "two ranks have one micro-batch";
+  EXPECT_EQ(settled("--global_bsz 7 --micro_bsz 2 --accumulate 2", 3), (std::vector<int64_t>{2, 2, 7}));
+  EXPECT_EQ(settled("--global_bsz 7 --accumulate 2", 3), (std::vector<int64_t>{2, 2, 7}));
+  EXPECT_EQ(settled("--global_bsz 2 --micro_bsz 4", 3), (std::vector<int64_t>{4, 1, 2}));
+  expect_contains(refusal("--data_file d --global_bsz 64 --micro_bsz 4 --accumulate 2", 2), {"--global_bsz 64", "= 16", "8 micro-batches"});
 }
 
 TEST(Config, RanksMustBeThoseThatWereStarted) {
@@ -351,6 +356,7 @@ TEST(Batch, AutomaticMicroBatchKeepsTheGlobalOne) {
   EXPECT_EQ(given.micro_bsz * given.accumulate, 16);
   EXPECT_NE(given.text.find("micro_bsz = auto"), std::string::npos) << given.text;
   EXPECT_EQ(planned("--micro_bsz auto --accumulate_grad_batches 4", 2).global_bsz, planned("--accumulate_grad_batches 4", 2).global_bsz);
+  EXPECT_EQ(planned("--micro_bsz auto --global_bsz 10", 4).accumulate, 3);
   EXPECT_FALSE(parsed("--micro_bsz auto --micro_bsz 3").micro_auto);
   expect_contains(refusal("--data_file x --accelerator cpu --micro_bsz auto"), {"--micro_bsz auto", "give a number"});
   expect_contains(refusal("--micro_bsz some"), {"--micro_bsz some", "or auto"});

@@ -103,8 +103,8 @@ TEST_F(Resume, another_batch_or_context_is_refused_naming_both) {
   RunConfig c = config("run");
   tiny_train(c, 1, 3);
   c.resume = "auto";
-  for (auto change :
-       {+[](RunConfig& x) { x.micro_bsz = 12; }, +[](RunConfig& x) { x.ctx_len = 16; }, +[](RunConfig& x) { x.epoch_steps = 4; }}) {
+  for (auto change : {+[](RunConfig& x) { x.origins["global_bsz"] = "flag", x.global_bsz = 12; }, +[](RunConfig& x) { x.ctx_len = 16; },
+                      +[](RunConfig& x) { x.epoch_steps = 4; }}) {
     RunConfig other = c;
     change(other);
     EXPECT_THROW(tiny_train(other, 1), Error);
