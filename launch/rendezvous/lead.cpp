@@ -101,6 +101,7 @@ MpirunPlan Leader::plan() const {
     p.crowded = p.crowded || job_.nproc_per_node > m.node.who.n_cores;
     if (std::find(networks.begin(), networks.end(), m.node.who.network) == networks.end()) networks.push_back(m.node.who.network);
   }
+  p.crowded = p.crowded || (p.one_host && p.n_ranks() > n_cores());
   for (const std::string& network : networks) p.networks += cat(p.networks.empty() ? "" : ",", network);
   return p;
 }
