@@ -28,6 +28,7 @@ constexpr std::chrono::seconds pause_before_restart{2};
 constexpr std::chrono::seconds mpirun_grace{8};    // after SIGTERM; it gives each of its stages a second
 constexpr std::chrono::seconds daemons_grace{30};  // for the other nodes to end what belongs to a run that is over
 constexpr std::chrono::seconds farewell{5};
+constexpr std::chrono::seconds between_requests{3};  // to stop; ranks that are just starting do not hear the first one
 
 // What every rank is to have of node 0's environment; the rest is each node's own.
 std::vector<std::string> shared_environment() {
@@ -66,6 +67,7 @@ class Leader {
   void pass_to_ranks(int signal) {
     if (mpirun_) mpirun_->signal(signal);
   }
+  void ask_to_stop();
   void stand_still();
 
   Job job_;
@@ -75,6 +77,7 @@ class Leader {
   std::unique_ptr<ChildProcess> mpirun_;
   int requests_ = 0;
   bool asked_to_stop_ = false;  // by whatever way; then nothing is started again
+  Clock::time_point asked_at_;  // when the ranks were last told so
   bool leaving_ = false;        // at once
   std::string lost_;            // nodes that were lost during this start
 };
@@ -128,15 +131,19 @@ void Leader::hear(Member& member, const Message& message) {
     if (desk_) desk_->ended(node_name(member.node.who.node_rank), message.number(0));
   } else if (message.kind == Message::Kind::request) {
     const int signal = message.number(0);
-    if (signal == SIGUSR1) {
-      if (!asked_to_stop_) log_info(cat("asked to stop on ", member.node.text()));
-      asked_to_stop_ = true;
-    }
-    if (signal == SIGUSR1 || signal == SIGUSR2) pass_to_ranks(signal);
+    if (signal == SIGUSR1 && !asked_to_stop_) log_info(cat("asked to stop on ", member.node.text()));
+    if (signal == SIGUSR1) ask_to_stop();
+    if (signal == SIGUSR2) pass_to_ranks(signal);
   } else if (message.kind == Message::Kind::leave) {
     log_info(cat("asked on ", member.node.text(), " to leave at once"));
     leaving_ = true;
   }
+}
+
+void Leader::ask_to_stop() {
+  asked_to_stop_ = true;
+  asked_at_ = Clock::now();
+  pass_to_ranks(SIGUSR1);
 }
 
 // Ctrl+Z. The others must not take the silence for a death.
@@ -151,10 +158,10 @@ void Leader::stand_still() {
 void Leader::on_signal(int signal) {
   if (signal == SIGCHLD) return;  // looked at in the loop
   if (signal == SIGTSTP) return stand_still();
-  asked_to_stop_ = asked_to_stop_ || signal != SIGUSR2;
-  if (!asks_to_stop(signal)) return pass_to_ranks(signal);
+  if (signal == SIGUSR1) return ask_to_stop();
+  if (signal == SIGUSR2) return pass_to_ranks(signal);
   switch (++requests_) {
-    case 1: write_notice(first_stop_notice); return pass_to_ranks(SIGUSR1);
+    case 1: write_notice(first_stop_notice); return ask_to_stop();
     case 2: return write_notice(second_stop_notice);
     default: leaving_ = true;
   }
@@ -207,6 +214,7 @@ int Leader::run_once() {
       kill_at = Clock::now() + mpirun_grace;
     }
     if (kill_at && Clock::now() >= *kill_at) mpirun_->signal(SIGKILL);
+    if (asked_to_stop_ && Clock::now() - asked_at_ >= between_requests) ask_to_stop();
   }
   return mpirun_->exit_code().value_or(static_cast<int>(ExitCode::left_at_once));
 }

@@ -21,7 +21,7 @@ node() {
 }
 two_nodes() { # two_nodes LAUNCH_OPTIONS... -- train OPTIONS...
   port=$((port + 1))
-  rm -rf "$work/run"
+  rm -rf "$work/run" "$work"/node_*.log
   node 0 "$@" --proj_dir "$work/run"
   node 1 "$@" --proj_dir "$work/run"
 }
@@ -30,8 +30,8 @@ ends() { # ends RANK: its exit code in code
   code=$?
 }
 steps_begin() { wait_for 90 says "$work/node_0.log" "step  *[0-9]"; }
-# No launcher, daemon or rank of this test.
-no_process() { ! pgrep -f -- "$work/" > /dev/null && ! pgrep -f "launch-agent rookery-launch-" > /dev/null; }
+# No launcher, agent or rank of this test.
+no_process() { ! pgrep -f -- "$work/" > /dev/null && ! pgrep -f "^/proc/${launcher[0]}/exe launch-agent" > /dev/null; }
 listens() { ss -ltnH "sport = :$port" 2> /dev/null | grep -q .; }
 rank_pid() { pgrep -f -- "--proj_dir $work/run" | while read -r p; do tr '\0' '\n' < "/proc/$p/environ" 2> /dev/null | grep -q "^OMPI_COMM_WORLD_RANK=$1\$" && echo "$p"; done | head -n 1; }
 refused() { # refused WHAT PART LAUNCH_WORDS...
