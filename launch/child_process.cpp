@@ -31,7 +31,6 @@ void remove_variables(const std::vector<std::string>& prefixes) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, start.signal_of_death);
   if (getppid() != parent) ::_exit(static_cast<int>(ExitCode::failure));
-  for (int signal : {SIGUSR1, SIGUSR2}) ::signal(signal, SIG_IGN);
   ::sigprocmask(SIG_SETMASK, &start.mask, nullptr);
   const int null = ::open("/dev/null", O_RDONLY);
   if (null >= 0) ::dup2(null, STDIN_FILENO);

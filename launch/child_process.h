@@ -19,8 +19,7 @@ struct ChildStart {
   std::string advice;                    // said when it cannot be started
 };
 
-// In a process group of its own, without input: the terminal's Ctrl+C reaches this process only. USR1 and USR2, which mean something to
-// ranks, do nothing to it and its children before they ask for them.
+// In a process group of its own, without input: the terminal's Ctrl+C reaches this process only.
 class ChildProcess {
  public:
   explicit ChildProcess(const ChildStart& start);  // fail()s when it cannot be started

@@ -45,6 +45,7 @@ void check_program(const LaunchOptions& o, Job& job) {
   check_files(config);
   const bool can_resume = config.train_stage != 1;
   job.max_restarts = can_resume ? o.max_restarts >= 0 ? o.max_restarts : static_cast<int>(config.max_restarts) : 0;
+  job.proj_dir = config.proj_dir;
   job.words = {"train"};
   if (config.progress == "auto") job.words.push_back(::isatty(STDOUT_FILENO) ? "--progress=bar" : "--progress=plain");
   job.words.insert(job.words.end(), words.begin(), words.end());

@@ -15,6 +15,7 @@ struct Job {
   std::string interface;  // of node 0, for NCCL; empty: its own choice
   std::string network;    // of node 0
   std::string folder;     // working directory, where there are several nodes
+  std::string proj_dir;   // whose run.pid tells when ranks listen to signals; empty: they always do
 };
 
 // Runs the job, again where ranks or nodes were lost and restarts are left, and returns the exit code for the user on every node.

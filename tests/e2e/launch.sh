@@ -124,6 +124,14 @@ check "Ctrl+C on node 1: its exit code" equal $code 75
 check "Ctrl+C on node 1: no process left" wait_for 10 no_process
 
 two_nodes -- train "${endless[@]}"
+check "a stop while ranks are starting: they start" wait_for 60 says "$work/node_0.log" "started 2 ranks"
+kill -TERM "${launcher[0]}"
+ends 0
+check "a stop while ranks are starting: exit code of node 0" equal $code 75
+ends 1
+check "a stop while ranks are starting: exit code of node 1" equal $code 75
+
+two_nodes -- train "${endless[@]}"
 steps_begin
 kill -STOP "$(rank_pid 0)" # nothing can be saved
 for signal in INT TERM HUP; do kill -$signal "${launcher[1]}"; sleep 0.3; done
