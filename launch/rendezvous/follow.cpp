@@ -44,13 +44,19 @@ class Daemon {
   std::optional<Clock::time_point> kill_at_;
 };
 
+// Shells keep waiting above a program that they could become; then it would outlive this process.
+std::string becoming(const std::string& command) {
+  const std::string plain = command.substr(std::min(command.find_first_not_of(' '), command.size()));
+  return plain.starts_with("orted ") || plain.starts_with("/") ? "exec " + plain : command;
+}
+
 Daemon::Daemon(const Message& start, const std::string& interface, const sigset_t& mask) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) fail("cannot make a pipe", ExitCode::failure);
   output_ = FileDescriptor(ends[0]);
   const FileDescriptor write_end(ends[1]);
   ChildStart child;
-  child.command = {"/bin/sh", "-c", start.word(1)};  // like ssh: the words are quoted for a shell
+  child.command = {"/bin/sh", "-c", becoming(start.word(1))};  // like ssh: the words are quoted for a shell
   child.without = unwanted_variables();
   child.output = write_end.get();
   child.signal_of_death = SIGKILL;  // its ranks die with it

@@ -94,6 +94,13 @@ std::string Gathering::objection(const Introduction& who) const {
     return cat("it was started with --nproc_per_node ", who.nproc_per_node, ", node 0 with ", self.nproc_per_node);
   if (who.node_rank < 1 || who.node_rank >= self.nnodes)
     return cat("--node_rank ", who.node_rank, " does not exist among ", self.nnodes, " nodes");
+  const auto clash = [&](const Introduction& there) { return there.host == who.host && self.nproc_per_node > 1; };
+  std::string clashing = clash(self) ? "node 0" : "";
+  for (const Visitor& v : visitors_)
+    if (v.introduced && !v.over && clash(v.node.who)) clashing = cat("node ", v.node.who.node_rank);
+  if (!clashing.empty())
+    return cat("its host name ", who.host, " is that of ", clashing,
+               ", and Open MPI would mix up their ranks; give it another name, or start all ranks of a host with one launcher");
   for (const Visitor& v : visitors_)
     if (v.introduced && !v.over && v.node.who.node_rank == who.node_rank)
       return cat("--node_rank ", who.node_rank, " is already taken by ", v.node.who.host, " (", v.node.address, ")");

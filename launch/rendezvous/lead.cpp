@@ -15,6 +15,7 @@
 #include "launch/child_process.h"
 #include "launch/mpirun.h"
 #include "launch/rendezvous/agent.h"
+#include "launch/run_record.h"
 #include "launch/signal_queue.h"
 #include "launch/signals.h"
 #include "train/checkpoint.h"
@@ -67,6 +68,8 @@ class Leader {
   void pass_to_ranks(int signal) {
     if (mpirun_) mpirun_->signal(signal);
   }
+  bool ranks_listen() const;
+  void tell_ranks();
   void stand_still();
 
   Job job_;
@@ -76,6 +79,7 @@ class Leader {
   std::unique_ptr<ChildProcess> mpirun_;
   int requests_ = 0;
   bool asked_to_stop_ = false;  // by whatever way; then nothing is started again
+  bool told_ = false;           // the ranks, so
   bool leaving_ = false;        // at once
   std::string lost_;            // nodes that were lost during this start
 };
@@ -102,6 +106,7 @@ MpirunPlan Leader::plan() const {
     p.crowded = p.crowded || job_.nproc_per_node > m.node.who.n_cores;
     if (std::find(networks.begin(), networks.end(), m.node.who.network) == networks.end()) networks.push_back(m.node.who.network);
   }
+  p.crowded = p.crowded || (p.one_host && p.n_ranks() > n_cores());
   for (const std::string& network : networks) p.networks += cat(p.networks.empty() ? "" : ",", network);
   return p;
 }
@@ -128,15 +133,26 @@ void Leader::hear(Member& member, const Message& message) {
     if (desk_) desk_->ended(node_name(member.node.who.node_rank), message.number(0));
   } else if (message.kind == Message::Kind::request) {
     const int signal = message.number(0);
-    if (signal == SIGUSR1) {
-      if (!asked_to_stop_) log_info(cat("asked to stop on ", member.node.text()));
-      asked_to_stop_ = true;
-    }
-    if (signal == SIGUSR1 || signal == SIGUSR2) pass_to_ranks(signal);
+    if (signal == SIGUSR1 && !asked_to_stop_) log_info(cat("asked to stop on ", member.node.text()));
+    if (signal == SIGUSR1) asked_to_stop_ = true;
+    if (signal == SIGUSR2 && ranks_listen()) pass_to_ranks(signal);
   } else if (message.kind == Message::Kind::leave) {
     log_info(cat("asked on ", member.node.text(), " to leave at once"));
     leaving_ = true;
   }
+}
+
+// A rank that is just starting would die by USR1.
+bool Leader::ranks_listen() const {
+  if (job_.proj_dir.empty()) return true;
+  const RunRecord record = read_run_record(job_.proj_dir);
+  return record.here() && record.alive();
+}
+
+void Leader::tell_ranks() {
+  if (!asked_to_stop_ || told_ || !ranks_listen()) return;
+  pass_to_ranks(SIGUSR1);
+  told_ = true;
 }
 
 // Ctrl+Z. The others must not take the silence for a death.
@@ -151,13 +167,16 @@ void Leader::stand_still() {
 void Leader::on_signal(int signal) {
   if (signal == SIGCHLD) return;  // looked at in the loop
   if (signal == SIGTSTP) return stand_still();
-  asked_to_stop_ = asked_to_stop_ || signal != SIGUSR2;
-  if (!asks_to_stop(signal)) return pass_to_ranks(signal);
-  switch (++requests_) {
-    case 1: write_notice(first_stop_notice); return pass_to_ranks(SIGUSR1);
-    case 2: return write_notice(second_stop_notice);
-    default: leaving_ = true;
+  if (signal == SIGUSR2) {
+    if (ranks_listen()) pass_to_ranks(signal);
+    return;
   }
+  asked_to_stop_ = true;
+  if (!asks_to_stop(signal)) return;
+  ++requests_;
+  if (requests_ == 1) write_notice(first_stop_notice);
+  if (requests_ == 2) write_notice(second_stop_notice);
+  leaving_ = requests_ > 2;
 }
 
 void Leader::drop_lost() {
@@ -207,6 +226,7 @@ int Leader::run_once() {
       kill_at = Clock::now() + mpirun_grace;
     }
     if (kill_at && Clock::now() >= *kill_at) mpirun_->signal(SIGKILL);
+    tell_ranks();
   }
   return mpirun_->exit_code().value_or(static_cast<int>(ExitCode::left_at_once));
 }
@@ -234,7 +254,7 @@ void Leader::wait_a_moment(std::chrono::seconds time) {
 
 // Whether to start again; says why or why not.
 bool Leader::restarts(int code, int n_restarts) {
-  if (!worth_a_restart(code) || asked_to_stop_) return false;
+  if (!worth_a_restart(code)) return false;
   const int n_nodes = static_cast<int>(members_.size()) + 1;
   std::string why = lost_.empty() ? explanation(code) : lost_ + " was lost";
   if (why.empty()) why = cat("the run ended with exit code ", code);
@@ -243,7 +263,7 @@ bool Leader::restarts(int code, int n_restarts) {
                   " with --max_restarts would go on with fewer); continue with --resume auto"));
     return false;
   }
-  if (n_restarts >= job_.max_restarts) {
+  if (n_restarts >= job_.max_restarts || asked_to_stop_) {
     if (!lost_.empty() || !explanation(code).empty()) log_error(why + "; continue with --resume auto");
     return false;
   }
