@@ -108,9 +108,14 @@ size_t Heartbeats::describe(char* text, size_t n, double at_least_s) const noexc
     if (found > 16) add(" and %d more", found - 16);
     return found;
   };
-  const auto silent = [&](const Seen& s) { return static_cast<double>(s.unchanged) * every_s_ >= at_least_s; };
+  double silence_s = 0;  // of the one that is silent for longest
+  const auto silent = [&](const Seen& s) {
+    const double here_s = static_cast<double>(s.unchanged) * every_s_;
+    if (here_s >= at_least_s) silence_s = std::max(silence_s, here_s);
+    return here_s >= at_least_s;
+  };
   const int n_silent = name("", silent);
-  if (n_silent > 0) add(": no sign of life for %.0f s or more", at_least_s);
+  if (n_silent > 0) add(": no sign of life for %.0f s", silence_s);
   const int64_t step = step_;
   if (name(n_silent > 0 ? "; " : "", [&](const Seen& s) { return !silent(s) && s.step > 0 && s.step < step; }) > 0)
     add(" in an earlier step");

@@ -54,7 +54,8 @@ RunConfig config_of(const ReplayOptions& o, const ReplayStart& start) {
   std::vector<std::string> words;
   for (const std::string& word : start.words) {
     const bool overruled = !word_of(o.others, word.substr(2, word.find('=') - 2)).empty();
-    if (!overruled) words.push_back(word);
+    // Samples of a step and micro-batches are kept; how many of those a rank has follows from the ranks.
+    if (!overruled && !word.starts_with("--accumulate_grad_batches=")) words.push_back(word);
   }
   words.insert(words.end(), o.others.begin(), o.others.end());
   RunConfig config = parse_config(words);

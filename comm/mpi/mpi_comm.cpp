@@ -139,7 +139,7 @@ Ticket MpiComm::all_gather(Tensor in, Tensor out) {
 
 Ticket MpiComm::all_to_all(Tensor in, Tensor out) {
   check_all_to_all(in, out, size_);
-  Operation& op = start("all-to-all", in.n_bytes(), 0);
+  Operation& op = start("all-to-all", out.n_bytes(), 0);
   op.then = Then::nothing;
   const size_t slice = in.n_bytes() / static_cast<size_t>(size_);
   if (slice > 0) std::memcpy(slice_at(out, rank_, slice), slice_at(in, rank_, slice), slice);
@@ -197,14 +197,14 @@ MpiComm::Operation& MpiComm::start(const char* kind, size_t n_bytes, size_t stag
   }
   if (!best) {
     best = &operations_.emplace_back();
-    best->owed = std::make_unique<std::atomic<int>[]>(static_cast<size_t>(size_));
+    best->open = std::make_unique<std::atomic<int>[]>(static_cast<size_t>(size_));
   }
   if (best->staging.size() < staging_bytes) {
     best->staging = Buffer();  // the old one is given back first
     best->staging = Buffer(Device::cpu, staging_bytes);
   }
   best->requests.clear();
-  best->sources.clear();
+  best->peers.clear();
   best->active = 0;
   best->id = ++last_id_;
   best->kind = kind;
@@ -214,10 +214,10 @@ MpiComm::Operation& MpiComm::start(const char* kind, size_t n_bytes, size_t stag
 }
 
 // Room for one more request that is under way. The place is good until the next one is added.
-MPI_Request* MpiComm::add_request(Operation& op, int source) {
-  op.sources.push_back(source);
+MPI_Request* MpiComm::add_request(Operation& op, int peer) {
+  op.peers.push_back(peer);
   ++op.active;
-  if (source >= 0) op.owed[static_cast<size_t>(source)].fetch_add(1, std::memory_order_relaxed);
+  if (peer >= 0) op.open[static_cast<size_t>(peer)].fetch_add(1, std::memory_order_relaxed);
   return &op.requests.emplace_back();
 }
 
@@ -233,7 +233,7 @@ int MpiComm::tag(const Operation& op, int phase) const { return static_cast<int>
 
 void MpiComm::send(Operation& op, int phase, int to, const std::byte* data, size_t n_bytes) {
   for_each_chunk(n_bytes, max_message_bytes_, [&](size_t offset, int n) {
-    check_mpi(MPI_Isend(data + offset, n, MPI_BYTE, to, tag(op, phase), comm_, add_request(op, -1)));
+    check_mpi(MPI_Isend(data + offset, n, MPI_BYTE, to, tag(op, phase), comm_, add_request(op, to)));
   });
 }
 
@@ -283,8 +283,8 @@ bool MpiComm::messages_done(Operation& op) {
   check_mpi(MPI_Testsome(static_cast<int>(op.requests.size()), op.requests.data(), &n, completed_.data(), MPI_STATUSES_IGNORE));
   require(n != MPI_UNDEFINED, "requests that are under way are known to MPI");
   for (int i = 0; i < n; ++i) {
-    const int source = op.sources[static_cast<size_t>(completed_[static_cast<size_t>(i)])];
-    if (source >= 0) op.owed[static_cast<size_t>(source)].fetch_sub(1, std::memory_order_relaxed);
+    const int peer = op.peers[static_cast<size_t>(completed_[static_cast<size_t>(i)])];
+    if (peer >= 0) op.open[static_cast<size_t>(peer)].fetch_sub(1, std::memory_order_relaxed);
   }
   op.active -= n;
   return op.active == 0;
@@ -292,7 +292,7 @@ bool MpiComm::messages_done(Operation& op) {
 
 bool MpiComm::finish_phase(Operation& op) {
   op.requests.clear();
-  op.sources.clear();
+  op.peers.clear();
   const Then then = op.then;
   op.then = Then::nothing;
   if (then == Then::nothing) return true;
@@ -336,8 +336,8 @@ size_t MpiComm::describe(char* text, size_t n) const noexcept {
   constexpr int named = 16;
   int missing = 0;
   for (int p = 0; p < size_; ++p) {
-    if (op->owed[static_cast<size_t>(p)].load(std::memory_order_relaxed) <= 0) continue;
-    if (++missing <= named) add(missing == 1 ? ", nothing has come from rank %d" : ", %d", world_ranks_[static_cast<size_t>(p)]);
+    if (op->open[static_cast<size_t>(p)].load(std::memory_order_relaxed) <= 0) continue;
+    if (++missing <= named) add(missing == 1 ? ", not exchanged yet with rank %d" : ", %d", world_ranks_[static_cast<size_t>(p)]);
   }
   if (missing > named) add(" and %d more", missing - named);
   return used;

@@ -16,8 +16,8 @@ namespace rk {
 
 class MpiComm;
 
-// Moves every group of one world forward, so that a rank that waits on one group never holds up another. Tells a watching thread which
-// ranks have not sent what the oldest collective needs.
+// Moves every group of one world forward, so that a rank that waits on one group never holds up another. Tells a watching thread with
+// which ranks the oldest collective has not exchanged its messages.
 class MpiProgress final : public Pending {
  public:
   void add(MpiComm* comm);
@@ -85,17 +85,17 @@ class MpiComm final : public Comm {
     bool busy = false;
     Buffer staging;  // parts of the other ranks, in rank order
     std::vector<MPI_Request> requests;
-    std::vector<int> sources;  // of each request; -1 where it receives nothing
-    int active = 0;            // requests that are not complete
-    // For a watching thread: what it is, and how many messages of each rank have not come.
+    std::vector<int> peers;  // of each request; -1 where there is no single one
+    int active = 0;          // requests that are not complete
+    // For a watching thread: what it is, and how many messages from and to each rank are not through.
     std::atomic<const char*> kind{""};
     std::atomic<size_t> n_bytes{0};
     std::atomic<uint64_t> order{0};
-    std::unique_ptr<std::atomic<int>[]> owed;
+    std::unique_ptr<std::atomic<int>[]> open;
   };
 
   Operation& start(const char* kind, size_t n_bytes, size_t staging_bytes);
-  MPI_Request* add_request(Operation& op, int source);
+  MPI_Request* add_request(Operation& op, int peer);
   Ticket started(Operation& op);
   void send(Operation& op, int phase, int to, const std::byte* data, size_t n_bytes);
   void receive(Operation& op, int phase, int from, std::byte* data, size_t n_bytes);

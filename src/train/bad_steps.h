@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/batch_source.h"
+#include "nn/unit.h"
 #include "shard/shards.h"
 #include "train/trainer.h"
 

@@ -123,6 +123,11 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
     if (std::find(missing.begin(), missing.end(), piece.param) != missing.end()) fresh.put(stream, *piece.param, piece.first, piece.values);
 }
 
+void load_start(const Exec& ex, Model& model, Shards& shards, const Start& start, const RunConfig& config) {
+  if (start.kind == Start::Kind::fresh) return load_fresh(ex, model, shards, config);
+  load_from_file(ex, model, shards, start.path, config);
+}
+
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
   Buffer staging;
   if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);

@@ -34,6 +34,8 @@ void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& c
 // Returns what the file lacks and `file.partial` allows it to lack.
 std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& shards, TensorReader& reader, const WeightsFile& file);
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config);
+// What a run begins with that does not go on from a checkpoint: fresh weights or those of a file.
+void load_start(const Exec& ex, Model& model, Shards& shards, const Start& start, const RunConfig& config);
 // Exactly the state of a checkpoint, from any rank count and stage.
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader);
 // Its weights alone, rounded to the model's dtype.

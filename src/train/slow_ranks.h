@@ -13,8 +13,8 @@ class OwnTime {
  public:
   using Clock = std::chrono::steady_clock;
   // waited_s: seconds that this rank has waited for others so far.
-  void begin_step(double waited_s) {
-    began_ = Clock::now();
+  void begin_step(Clock::time_point began, double waited_s) {
+    began_ = began;
     waited_before_ = waited_s;
   }
   void end_step(double waited_s) {

@@ -10,6 +10,8 @@ constexpr int64_t kLossSum = 1, kSums = 2, kRankLoss = 2, kState = 3, kDecision 
                   kNumbers = kDecision + kStepDecisions;
 constexpr size_t kBytes = kNumbers * sizeof(double);
 
+constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
+
 }  // namespace
 
 StepNumbers::StepNumbers(Device device) : memory_(device, kBytes) {
@@ -37,6 +39,17 @@ void StepNumbers::set_state(const Exec& ex, int64_t adam_t, double loss_scale, i
 }
 
 void StepNumbers::start_step(const Exec& ex) { copy(ex, zeros_.tensor(DType::f64, {kSums}), sums()); }
+
+void StepNumbers::decide(const Exec& ex, const RunConfig& config, bool scaled) {
+  run(ex, StepControl{.squares = squares(),
+                      .loss = loss(),
+                      .state = state(),
+                      .decision = decision(),
+                      .grad_clip = config.grad_clip,
+                      .beta1 = config.beta1,
+                      .beta2 = config.beta2,
+                      .growth_interval = scaled ? kLossScaleGrowth : 0});
+}
 
 void StepNumbers::keep_rank_loss(const Exec& ex) { copy(ex, loss(), at(kRankLoss, 1)); }
 

@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "device/exec.h"
+#include "train/run_config.h"
 
 namespace rk {
 
@@ -32,7 +33,9 @@ class StepNumbers {
   Tensor decision() const;
 
   void set_state(const Exec& ex, int64_t adam_t, double loss_scale, int64_t good_steps);
-  void start_step(const Exec& ex);      // sums begin at zero
+  void start_step(const Exec& ex);  // sums begin at zero
+  // From the sums of all ranks what the step does to the weights. scaled: losses are.
+  void decide(const Exec& ex, const RunConfig& config, bool scaled);
   void keep_rank_loss(const Exec& ex);  // the loss so far is this rank's own
   // Queues the copy of this step's numbers to the host; at most two steps wait to be collected.
   void queue_copy(const Exec& ex);

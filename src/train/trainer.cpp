@@ -4,39 +4,28 @@
 #include <optional>
 
 #include "comm/agree.h"
-#include "comm/places.h"
-#include "comm/texts.h"
-#include "comm/waited.h"
-#include "comm/watchdog.h"
 #include "data/sampling.h"
-#include "kernels/step_control/op.h"
-#include "train/bad_steps.h"
 #include "train/build.h"
 #include "train/global_batch.h"
 #include "train/horizon.h"
-#include "train/initial_weights.h"
+#include "train/init_run.h"
+#include "train/loss_scale.h"
 #include "train/ordered_sums.h"
 #include "train/pending_steps.h"
+#include "train/position.h"
+#include "train/run_guard.h"
 #include "train/run_log.h"
 #include "train/run_settle.h"
 #include "train/runner.h"
 #include "train/save_cadence.h"
-#include "train/slow_ranks.h"
-#include "train/state_hash.h"
-#include "train/step_limit.h"
 #include "train/validation.h"
 #include "train/weights_export.h"
 
 namespace rk {
 namespace {
 
-constexpr double kFirstLossScale = 65536;   // of fp16
-constexpr int64_t kLossScaleGrowth = 2000;  // finite steps after which it doubles
-
-constexpr double kLongStep_s = 10;  // steps are that long: a request to stop is looked for before each micro-batch
-
 // What the ranks tell each other once a step beside its sums.
-enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kCompareRanks, kLongSteps, kFlags };
+enum Flag : int64_t { kStop, kSaveNow, kWriterBusy, kTimeIsUp, kFlags };
 
 // What follows a step before the next one begins. All of it needs the step's numbers.
 struct Due {
@@ -56,27 +45,20 @@ class Trainer {
   void open();
   void plan_memory();
   void load();
-  void load_weights_of_start();
-  void make_proj_dir();
-  ExitCode write_init();
   void restore();
-  void start_watching(bool with_peers);
+  void start_guard(bool writes);
   bool queue_step();
-  bool ranks_want_to_stop();
   ExitCode leave_step();
   void tell_ranks();
-  void compare_ranks();
   Due due_after_step();
   void after_step();
   StepReport collect();
   void report(const StepReport& report, const Validation::Result* validated);
-  [[noreturn]] void stop_at_bad_steps();
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(bool wait);
   void commit_save();
   ExitCode finish(bool interrupted);
-  bool stop_is_asked() const { return flags_.save_and_stop || (leads() && std::filesystem::exists(path("stop"))); }
   bool flag(Flag what) const { return host_flags_[what] > 0; }
   bool scales_loss() const { return model_->dtype == DType::f16; }
   bool leads() const { return comm_.rank() == 0; }
@@ -119,14 +101,8 @@ class Trainer {
   std::optional<OrderedSums> ordered_;  // of --deterministic_reduce
   std::optional<RunLog> log_;
   std::optional<CheckpointSaver> saver_;
-  std::optional<StateHasher> hasher_;
-  std::optional<Heartbeats> heartbeats_;
-  std::optional<Watchdog> watchdog_;
-  StepLimit limit_{config_.comm_timeout_s};
-  BadSteps bad_steps_{config_.max_bad_steps};
-  double seconds_of_step_ = 0;  // of the last one that was reported
-  OwnTime own_time_;
-  SlowRanks slow_ranks_;
+  std::optional<RunGuard> guard_;
+  Watchdog* watchdog_ = nullptr;  // the guard's
   SaveCadence cadence_;
   bool save_put_off_ = false;  // until a step is finite again
 
@@ -148,7 +124,7 @@ void Trainer::open() {
     if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
     source_ = make_pile_source(data_, config_.ctx_len, config_.magic_prime, model_->n_vocab);
   });
-  agree(comm_, [&] { make_proj_dir(); });
+  agree(comm_, [&] { make_proj_dir(config_.proj_dir); });
   for (const auto& w : data_->warnings()) observer_.line("warning: " + w);
   for (const auto& r : start_.remarks) observer_.line(r);
   horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
@@ -158,7 +134,6 @@ void Trainer::open() {
   if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
   batch_ = step_batch(config_, comm_.size());
   shape_ = batch_shape(config_);
-  require(shape_.micro == batch_.per_rank(), "every rank's plan has as many micro-batches as the samples of a step need");
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
 }
@@ -191,7 +166,7 @@ void Trainer::load() {
   if (start_.kind == Start::Kind::checkpoint) {
     restore();
   } else {
-    agree(comm_, [&] { load_weights_of_start(); });
+    agree(comm_, [&] { load_start(exec(), *model_, *shards_, start_, config_); });
     shards_->refresh_weights(exec());
     state_.epoch_begin = start_.epoch_begin;
     state_.step = horizon_.first_step;
@@ -202,15 +177,8 @@ void Trainer::load() {
     state_.extra["epoch_steps"] = std::to_string(horizon_.epoch_steps);
     state_.extra["warmup_steps"] = std::to_string(start_.warmup_steps);
   }
-  const auto kept = [&](const char* name, double otherwise) {
-    const auto it = state_.extra.find(name);
-    return it != state_.extra.end() ? std::stod(it->second) : otherwise;
-  };
-  if (scales_loss()) {
-    numbers_->set_state(bare(), state_.adam_t, kept("loss_scale", kFirstLossScale), static_cast<int64_t>(kept("loss_scale_good_steps", 0)));
-  } else {
-    numbers_->set_state(bare(), state_.adam_t, 1, 0);
-  }
+  const LossScale scale = loss_scale_of(state_, scales_loss());
+  numbers_->set_state(bare(), state_.adam_t, scale.scale, scale.good_steps);
   state_.model_dtype = name_of(model_->dtype);
   state_.config = config_.text;
   if (start_.kind == Start::Kind::fresh) export_weights(exec(), *model_, *shards_, path("rwkv-init.pth"));
@@ -244,16 +212,14 @@ void Trainer::restore() {
 bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
-  own_time_.begin_step(waited_s(comm_));
   batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) {
     const int64_t sample = batch_.sample(comm_.rank(), m, j);
     return sample < 0 ? -1 : 1 + state_.samples + sample;
   });
   step.offsets = batcher_->offsets();
 
-  step.rank_targets = step.targets = batcher_->n_targets();
-  watchdog_->progress(state_.step + 1, "counting tokens");
-  comm_.all_reduce({&step.targets, {1}, DType::f64, Device::cpu}, Reduce::sum).wait();
+  step.rank_targets = batcher_->n_targets();
+  step.targets = guard_->begin_step(state_.step + 1, step.rank_targets, step.began);
   const auto rows = static_cast<double>(horizon_.real_bsz * config_.ctx_len);
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
@@ -269,10 +235,9 @@ bool Trainer::queue_step() {
   io.micro = batcher_->micro();
   io.n_filled = static_cast<size_t>(batch_.of_rank(comm_.rank()));
   io.truncated = config_.bptt == "truncated";
-  io.watchdog = &*watchdog_;
+  io.watchdog = watchdog_;
   io.step = state_.step + 1;
-  // What is offloaded is worked on beside the step, which therefore is always finished.
-  if (flag(kLongSteps) && !config_.offload_optimizer) io.leave = [this] { return ranks_want_to_stop(); };
+  io.leave = guard_->leave();
   const bool complete = runner_->run(ex, plan_, io);
   watchdog_->progress(state_.step + 1, "reduction of gradients");
   shards_->finish_grads(ex);
@@ -292,40 +257,15 @@ bool Trainer::queue_step() {
   watchdog_->progress(state_.step + 1, "update");
   StepReport& r = step.report;
   r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
-  rk::run(ex, StepControl{.squares = numbers_->squares(),
-                          .loss = numbers_->loss(),
-                          .state = numbers_->state(),
-                          .decision = numbers_->decision(),
-                          .grad_clip = config_.grad_clip,
-                          .beta1 = config_.beta1,
-                          .beta2 = config_.beta2,
-                          .growth_interval = scales_loss() ? kLossScaleGrowth : 0});
+  numbers_->decide(ex, config_, scales_loss());
   shards_->update(ex,
                   {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
   pending_.queued();
 
-  const int64_t in_run = state_.step - horizon_.first_step;
-  r.epoch = state_.epoch_begin + in_run / horizon_.epoch_steps;
-  r.epoch_step = in_run % horizon_.epoch_steps + 1;
-  r.epoch_steps = horizon_.epoch_steps;
-  r.step = ++state_.step;
-  r.first_sample = state_.samples + 1;
-  r.samples = horizon_.real_bsz;
-  state_.samples += horizon_.real_bsz;
-  state_.tokens += horizon_.real_bsz * config_.ctx_len;
-  r.last_step = horizon_.last_step;
-  r.tokens = state_.tokens;
-  own_time_.end_step(waited_s(comm_));
-  if (flag(kCompareRanks)) compare_ranks();
+  step_forward(state_, horizon_, r);
+  guard_->end_step();
   return true;
-}
-
-bool Trainer::ranks_want_to_stop() {
-  watchdog_->progress(state_.step + 1, "agreement on a request to stop");
-  double wish = stop_is_asked();
-  comm_.host().all_reduce({&wish, {1}, DType::f64, Device::cpu}, Reduce::max).wait();
-  return wish > 0;
 }
 
 // The micro-batches of the unfinished step are computed again by the run that goes on.
@@ -335,22 +275,12 @@ ExitCode Trainer::leave_step() {
   return finish(true);
 }
 
-// A GPU's own time cannot be told from its waiting without waiting for it, so that only ranks on the CPU compare.
-void Trainer::compare_ranks() {
-  double own = own_time_.take();
-  std::vector<double> all(static_cast<size_t>(comm_.size()));
-  comm_.all_gather({&own, {1}, DType::f64, Device::cpu}, {all.data(), {comm_.size()}, DType::f64, Device::cpu}).wait();
-  for (const std::string& line : slow_ranks_.compare(all)) observer_.line(line);
-}
-
 // The step's sums, and what every rank has to know before it goes on.
 void Trainer::tell_ranks() {
-  host_flags_[kStop] = stop_is_asked();
+  host_flags_[kStop] = guard_->stop_is_asked();
   host_flags_[kSaveNow] = flags_.save_and_go_on.exchange(false);
   host_flags_[kWriterBusy] = saver_->busy() && !saver_->done();
   host_flags_[kTimeIsUp] = leads() && cadence_.time_is_up();
-  host_flags_[kLongSteps] = leads() && seconds_of_step_ > kLongStep_s;
-  host_flags_[kCompareRanks] = leads() && !gpu_ && comm_.size() > 1 && own_time_.due();
   watchdog_->progress(state_.step + 1, "reduction of the step's sums");
   Ticket sums = comm_.all_reduce(ordered_ ? ordered_->all() : numbers_->sums(), Reduce::sum);
   Ticket flags = comm_.all_reduce({host_flags_, {kFlags}, DType::f64, Device::cpu}, Reduce::sum);
@@ -367,22 +297,12 @@ StepReport Trainer::collect() {
   const StepValues v = numbers_->collect();
   const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
-  bad_steps_.note(r, scales_loss());
-  seconds_of_step_ = r.seconds;
-  limit_.add(r.seconds);
-  if (!config_.origins.contains("comm_timeout")) watchdog_->set_timeout(limit_.seconds());
-  if (scales_loss()) {
-    state_.extra["loss_scale"] = std::to_string(v.loss_scale);
-    state_.extra["loss_scale_good_steps"] = std::to_string(v.good_steps);
-  }
+  guard_->note(r, v.loss_scale);
+  if (scales_loss()) keep_loss_scale(state_, {v.loss_scale, v.good_steps});
   if (!r.skipped) {
     state_.epoch_loss_sum += r.loss;
     ++state_.epoch_loss_steps;
-    return r;
   }
-  observer_.line(cat("warning: step ", r.step, " has a loss of ", r.loss, " and a gradient norm of ", r.grad_norm,
-                     "; its update is skipped on all ranks; ", samples_text(r, *source_, config_.ctx_len),
-                     scales_loss() ? cat(", and the loss scale goes from ", v.applied_scale, " to ", v.loss_scale) : ""));
   return r;
 }
 
@@ -408,7 +328,7 @@ void Trainer::after_step() {
   while (pending_.size() > 1) report(collect(), nullptr);
   if (gpu_ && !due.any()) return;
   StepReport last = collect();
-  if (due.hash) last.hash = hasher_->of(*shards_, comm_);
+  if (due.hash) last.hash = guard_->state_hash();
   std::optional<Validation::Result> validated;
   if (due.validation)
     validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
@@ -423,27 +343,14 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
   if (log_) log_->step(r, validated);
   observer_.step(r);
   if (validated) observer_.validation(r.step, validated->loss, validated->tokens);
-  if (bad_steps_.too_many()) stop_at_bad_steps();
+  if (guard_->too_many_bad_steps()) {
+    if (saver_->busy()) commit_save();  // of a moment before them
+    guard_->stop_at_bad_steps();
+  }
   if (!gpu_ || memory_compared_) return;
   memory_compared_ = true;  // by now everything that a step takes has been taken
   observer_.line(
       cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()), "; predicted: ", mebibytes(memory_planned_)));
-}
-
-// Nothing of what led here is saved: the run ends, and what can be continued is the newest checkpoint.
-void Trainer::stop_at_bad_steps() {
-  if (saver_->busy()) commit_save();
-  watchdog_->pause();
-  const std::string culprit = first_not_finite(bare(), *model_, *shards_, comm_);
-  const bool told = leads() && bad_steps_.write_report(path("bad-steps.json"), *source_, config_.ctx_len, culprit);
-  std::vector<std::string> warnings;
-  const std::optional<std::string> newest = newest_checkpoint(config_.proj_dir, warnings);
-  fail(cat("steps ", bad_steps_.first(), " to ", bad_steps_.last(), " had no finite loss or gradient (--max_bad_steps ", bad_steps_.n(),
-           "); ", culprit.empty() ? "all weights are finite" : "not finite: " + culprit, "; nothing of these steps is saved; ",
-           told ? path("bad-steps.json") + " names their samples; " : "",
-           newest ? cat("--resume auto goes back to ", *newest) : std::string("there is no checkpoint to go back to"),
-           "; a smaller --lr_init or --grad_clip may help"),
-       ExitCode::failure);
 }
 
 void Trainer::end_mini_epoch(const StepReport& report) {
@@ -474,12 +381,12 @@ void Trainer::export_or_warn(const std::string& file) {
 
 // Begins a checkpoint of this moment; with `wait` it is on disk, or an error thrown, on return.
 void Trainer::save(bool wait) {
-  save_put_off_ = !wait && bad_steps_.any();  // what cannot be continued from is no checkpoint
+  save_put_off_ = !wait && guard_->in_bad_steps();
   if (save_put_off_) return;
   if (saver_->busy()) commit_save();
   if (last_saved_step_ == state_.step) return;
   watchdog_->pause();
-  state_.extra["state_hash"] = hasher_->of(*shards_, comm_);
+  state_.extra["state_hash"] = guard_->state_hash();
   std::vector<TensorPiece> pieces;
   const bool writes = shards_->in_first_group();
   for (const OwnedPiece& p : writes ? shards_->owned_pieces() : std::vector<OwnedPiece>{}) {
@@ -523,30 +430,7 @@ ExitCode Trainer::finish(bool interrupted) {
   return ExitCode::done;
 }
 
-// --train_stage 1: the weights that a run would start from, and nothing else.
-ExitCode Trainer::write_init() {
-  agree(comm_, [&] {
-    decide_start(config_);  // refuses a folder with a run in it
-    if (!config_.data_file.empty() && config_.vocab_size == 0) data_ = std::make_shared<const Binidx>(config_.data_file);
-    make_proj_dir();
-    if (leads()) observer_.line(write_initial_weights(config_, data_.get(), model_dtype(config_), path("rwkv-init.pth"), pool_));
-  });
-  return ExitCode::done;
-}
-
-void Trainer::make_proj_dir() {
-  std::error_code error;
-  std::filesystem::create_directories(config_.proj_dir, error);
-  if (error) fail(cat("cannot create --proj_dir ", config_.proj_dir, ": ", error.message()));
-}
-
-void Trainer::load_weights_of_start() {
-  if (start_.kind == Start::Kind::fresh) return load_fresh(exec(), *model_, *shards_, config_);
-  load_from_file(exec(), *model_, *shards_, start_.path, config_);
-}
-
 ExitCode Trainer::run() {
-  if (config_.train_stage == 1) return write_init();
   open();
   for (const auto& r : horizon_.remarks) observer_.line(r);
   plan_memory();
@@ -556,7 +440,7 @@ ExitCode Trainer::run() {
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  start_watching(comm_.size() > 1);
+  start_guard(true);
   cadence_ = SaveCadence(config_.save_every, state_.tokens);
   while (!horizon_.reached(state_.step)) {
     if (!queue_step()) return leave_step();
@@ -566,45 +450,38 @@ ExitCode Trainer::run() {
   return finish(false);
 }
 
-// What a run needs beside its tensors before its first step. Peers tell each other that they live in proj_dir.
-void Trainer::start_watching(bool with_peers) {
+// What a run needs beside its tensors before its first step.
+void Trainer::start_guard(bool writes) {
   saver_.emplace(config_.proj_dir, tensor_shapes(*model_), KeepRule{config_.keep_last, config_.keep_every}, bare());
-  hasher_.emplace(bare());
-  slow_ranks_ = SlowRanks(gather_texts(comm_, host_name()));
-  if (with_peers) heartbeats_.emplace(path("ranks.alive"), comm_.rank(), comm_.size());
-  const bool over_gpus = &comm_.host() != &comm_;
-  watchdog_.emplace(WatchdogOptions{.timeout_s = config_.comm_timeout_s,
-                                    .rank = comm_.rank(),
-                                    .on_gpu = over_gpus ? comm_.pending() : nullptr,
-                                    .on_host = comm_.host().pending(),
-                                    .peers = heartbeats_ ? &*heartbeats_ : nullptr,
-                                    .terminated = comm_.size() > 1 ? &flags_.terminated : nullptr});
+  guard_.emplace(GuardedRun{config_, comm_, bare(), *model_, *shards_, *source_, observer_, flags_}, writes);
+  watchdog_ = &guard_->watchdog();
 }
 
 void Trainer::replay(int64_t last_step) {
   open();
   plan_memory();
   load();
-  start_watching(false);
+  start_guard(false);
   const auto saved = state_.extra.find("state_hash");
-  if (const std::string loaded = hasher_->of(*shards_, comm_); saved != state_.extra.end() && saved->second != loaded)
+  if (const std::string loaded = guard_->state_hash(); saved != state_.extra.end() && saved->second != loaded)
     fail(cat("the state of ", start_.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
          ExitCode::failure);
   while (state_.step < last_step) {
     if (!queue_step()) fail(cat(path("stop"), " asks the run to stop; remove it to replay"));
     StepReport r = collect();
-    r.hash = hasher_->of(*shards_, comm_);
+    r.hash = guard_->state_hash();
     observer_.step(r);
   }
 }
 
-// On an error collectives end before the memory goes that they use.
-template <class Body>
-auto giving_up_on_errors(Comm& comm, const Body& body) {
+// last_step: of a replay.
+ExitCode drive(Trainer& trainer, Comm& comm, std::optional<int64_t> last_step) {
   try {
-    return body();
+    if (!last_step) return trainer.run();
+    trainer.replay(*last_step);
+    return ExitCode::done;
   } catch (...) {
-    comm.give_up();
+    comm.give_up();  // before the memory goes that its collectives use
     throw;
   }
 }
@@ -612,14 +489,15 @@ auto giving_up_on_errors(Comm& comm, const Body& body) {
 }  // namespace
 
 ExitCode train(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, StopFlags& flags) {
+  if (config.train_stage == 1) return write_init(config, comm, machine, observer);
   Trainer trainer(config, comm, machine, observer, flags);
-  return giving_up_on_errors(comm, [&] { return trainer.run(); });
+  return drive(trainer, comm, std::nullopt);
 }
 
 void replay(const RunConfig& config, Comm& comm, const Machine& machine, Observer& observer, int64_t last_step) {
   StopFlags none;
   Trainer trainer(config, comm, machine, observer, none);
-  giving_up_on_errors(comm, [&] { trainer.replay(last_step); });
+  drive(trainer, comm, last_step);
 }
 
 }  // namespace rk

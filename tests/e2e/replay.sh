@@ -28,7 +28,7 @@ for ranks in 1 2; do
   check "$ranks ranks: writes nothing" equal "$(everything "$work/$run")" "$before"
 
   cp -r "$work/$run" "$work/changed"
-  sed -i -E '/^\{"step":8,/s/"grad_norm":[0-9.]*/&1/' "$work/changed/metrics.jsonl"
+  sed -i -E '/^\{"step":8,/s/"grad_norm":[0-9]*\.[0-9]{6}/&1/' "$work/changed/metrics.jsonl"
   "$rookery" replay --step 8 --proj_dir "$work/changed" > "$work/replay" 2>&1
   check "$ranks ranks: another digit: exit code" equal $? 1
   check "$ranks ranks: another digit is found" says "$work/replay" "^step 8: loss .* equal, norm .* DIFFERENT (was "
