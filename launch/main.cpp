@@ -10,6 +10,7 @@
 #include "base/mapped_file.h"
 #include "comm/backends.h"
 #include "comm/leave.h"
+#include "launch/launch.h"
 #include "launch/subcommands.h"
 
 namespace rk {
@@ -17,6 +18,7 @@ namespace rk {
 std::span<const Subcommand> subcommands() {
   static constexpr Subcommand table[] = {
       {"train", train_main, "train a model"},
+      {"launch", launch_main, "start a run on several hosts"},
       {"stop", stop_main, "ask a run to save its state and leave"},
       {"replay", replay_main, "make steps of a run again and compare"},
       {"plan", plan_main, "memory and time of a run before it is started"},
@@ -56,6 +58,7 @@ int run(int argc, char** argv) {
     print_usage(stderr);
     return static_cast<int>(ExitCode::bad_input);
   }
+  if (word == agent_command) return agent_main(argc - 2, argv + 2);  // not for people
   // Pasted lines begin with the name of the script that they are for.
   const std::string_view name = word == "train.py" || word == "pretrain" ? "train" : word;
   for (const Subcommand& s : subcommands())

@@ -1,22 +1,93 @@
 #include "launch/mpirun.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "launch/signals.h"
+#include "comm/places.h"
+#include "launch/rendezvous/launch_options.h"
 
 namespace rk {
 namespace {
+
+void add_option(std::vector<std::string>& command, const std::string& name, const std::string& value) {
+  command.insert(command.end(), {"--mca", name, value});
+}
+
+bool is_ours(int code) {
+  for (ExitCode known :
+       {ExitCode::done, ExitCode::failure, ExitCode::bad_input, ExitCode::hang, ExitCode::interrupted, ExitCode::left_at_once})
+    if (code == static_cast<int>(known)) return true;
+  return false;
+}
+
+}  // namespace
+
+std::string node_name(int node_rank) { return cat("node-", node_rank); }
+
+std::vector<std::string> mpirun_command(const MpirunPlan& plan) {
+  // --quiet: an exit code that all ranks agreed on is no news to explain. The keep-alive settings notice a host without power.
+  std::vector<std::string> command = {"mpirun", "--quiet", "--bind-to", "none", "-n", cat(plan.n_ranks())};
+  add_option(command, "oob_tcp_keepalive_time", "30");
+  add_option(command, "oob_tcp_keepalive_intvl", "10");
+  add_option(command, "oob_tcp_keepalive_probes", "3");
+  if (plan.crowded) add_option(command, "mpi_yield_when_idle", "1");
+  if (plan.other_nodes.empty()) {
+    command.push_back("--oversubscribe");
+  } else {
+    std::string hosts = cat(host_name(), ":", plan.nproc_per_node);
+    for (const std::string& node : plan.other_nodes) hosts += cat(",", node, ":", plan.nproc_per_node);
+    command.insert(command.end(), {"--host", hosts, "--wdir", plan.folder});
+    add_option(command, "plm", "rsh");
+    add_option(command, "plm_rsh_agent", plan.agent);
+    add_option(command, "plm_rsh_no_tree_spawn", "1");        // daemons have no agent
+    add_option(command, "orte_leave_session_attached", "1");  // a launcher lives as long as its daemon
+    add_option(command, "oob_tcp_if_include", plan.networks);
+    add_option(command, "btl_tcp_if_include", plan.networks);
+    if (plan.one_host) add_option(command, "btl", "tcp,self");
+  }
+  command.push_back(plan.program);
+  command.insert(command.end(), plan.words.begin(), plan.words.end());
+  return command;
+}
+
+const std::vector<std::string>& unwanted_variables() {
+  static const std::vector<std::string> prefixes{"ROOKERY_SECRET_FILE", "SLURM_", "PMIX_", "PMI_", "OMPI_COMM_WORLD_",
+                                                 "OMPI_UNIVERSE_SIZE"};
+  return prefixes;
+}
+
+bool worth_a_restart(int code) {
+  for (ExitCode final : {ExitCode::done, ExitCode::bad_input, ExitCode::interrupted, ExitCode::left_at_once})
+    if (code == static_cast<int>(final)) return false;
+  return true;
+}
+
+std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz) {
+  std::vector<std::string> next = without_options(words, {"resume", "resume_from_checkpoint"});
+  if (n_nodes > 0) {
+    next = without_options(next, {"devices", "num_nodes", "accumulate_grad_batches", "accumulate"});
+    next.insert(next.end(), {"--devices", cat(nproc_per_node), "--num_nodes", cat(n_nodes)});
+  }
+  if (global_bsz > 0) {
+    next = without_options(next, {"global_bsz"});
+    next.insert(next.end(), {"--global_bsz", cat(global_bsz)});
+  }
+  next.insert(next.end(), {"--resume", "auto"});
+  return next;
+}
+
+std::string explanation(int code) {
+  if (is_ours(code)) return {};
+  if (code > 128 && code < 128 + NSIG) return cat("a rank or mpirun died by signal ", code - 128, " (", ::strsignal(code - 128), ")");
+  return cat("mpirun ended with exit code ", code);
+}
+
+int exit_code_for_user(int code) { return is_ours(code) ? code : static_cast<int>(ExitCode::failure); }
 
 std::string own_path() {
   char path[4096];
@@ -25,114 +96,10 @@ std::string own_path() {
   return {path, static_cast<size_t>(n)};
 }
 
-std::vector<std::string> mpirun_command(int ranks, const std::vector<std::string>& words) {
-  // --quiet: an exit code that all ranks agreed on is no news to explain. The keep-alive settings notice a host without power.
-  std::vector<std::string> command = {"mpirun",   "--quiet", "--oversubscribe",          "--bind-to", "none",  "-n",
-                                      cat(ranks), "--mca",   "oob_tcp_keepalive_time",   "30",        "--mca", "oob_tcp_keepalive_intvl",
-                                      "10",       "--mca",   "oob_tcp_keepalive_probes", "3"};
-  if (ranks > n_cores()) command.insert(command.end(), {"--mca", "mpi_yield_when_idle", "1"});
-  command.push_back(own_path());
-  command.insert(command.end(), words.begin(), words.end());
-  return command;
-}
-
-sigset_t watched_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCHLD}) sigaddset(&set, signal);
-  struct sigaction action {};
-  ::sigaction(SIGHUP, nullptr, &action);
-  if (action.sa_handler != SIG_IGN) sigaddset(&set, SIGHUP);  // ignored: nohup
-  return set;
-}
-
-// In the child: becomes mpirun, or tells through `report` why not.
-[[noreturn]] void become_mpirun(const std::vector<std::string>& command, const sigset_t& mask, pid_t parent, int report) {
-  ::setpgid(0, 0);
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (getppid() != parent) ::_exit(static_cast<int>(ExitCode::failure));
-  ::sigprocmask(SIG_SETMASK, &mask, nullptr);
-  const int null = ::open("/dev/null", O_RDONLY);
-  if (null >= 0) ::dup2(null, STDIN_FILENO);
-  if (::geteuid() == 0) {  // containers; for this one call only
-    ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-  }
-  std::vector<char*> argv;
-  for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
-  ::execvp(argv[0], argv.data());
-  const int reason = errno;
-  const ssize_t written = ::write(report, &reason, sizeof reason);
-  (void)written;
-  ::_exit(static_cast<int>(ExitCode::failure));
-}
-
-pid_t start(const std::vector<std::string>& command, const sigset_t& mask) {
-  int report[2];
-  if (::pipe2(report, O_CLOEXEC) != 0) fail(cat("cannot make a pipe: ", std::strerror(errno)), ExitCode::failure);
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child == 0) become_mpirun(command, mask, parent, report[1]);
-  ::close(report[1]);
-  if (child < 0) fail(cat("cannot start a process: ", std::strerror(errno)), ExitCode::failure);
-  int reason = 0;
-  const bool failed = ::read(report[0], &reason, sizeof reason) == sizeof reason;  // nothing to read: the pipe closed with exec
-  ::close(report[0]);
-  if (!failed) return child;
-  ::waitpid(child, nullptr, 0);
-  fail(cat("cannot start mpirun (", std::strerror(reason), "), which --devices above 1 needs; install Open MPI or leave --devices out"));
-}
-
-// The exit code of the run. Codes that rookery gives have been explained by the ranks.
-int explained(int status) {
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  for (ExitCode known : {ExitCode::done, ExitCode::failure, ExitCode::bad_input, ExitCode::hang, ExitCode::interrupted})
-    if (code == static_cast<int>(known)) return code;
-  const std::string what = code > 128 ? cat("a rank or mpirun died by signal ", code - 128, " (", ::strsignal(code - 128), ")")
-                                      : cat("mpirun ended with exit code ", code);
-  log_error(what + "; continue with --resume auto");
-  return static_cast<int>(ExitCode::failure);
-}
-
-}  // namespace
-
 int n_cores() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
   return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-int run_under_mpirun(int ranks, const std::vector<std::string>& words) {
-  const std::vector<std::string> command = mpirun_command(ranks, words);
-  const sigset_t watched = watched_signals();
-  sigset_t before;
-  ::sigprocmask(SIG_BLOCK, &watched, &before);
-  const pid_t mpirun = start(command, before);
-  log_info(cat("started ", ranks, " ranks under mpirun; Ctrl+C saves and stops"));
-  int requests = 0;
-  for (;;) {
-    const int signal = ::sigwaitinfo(&watched, nullptr);
-    if (signal == SIGCHLD) {
-      int status = 0;
-      if (::waitpid(mpirun, &status, WNOHANG) == mpirun) return explained(status);
-    } else if (signal == SIGUSR1 || signal == SIGUSR2) {
-      ::kill(mpirun, signal);
-    } else if (signal == SIGTSTP) {
-      ::kill(mpirun, SIGTSTP);
-      ::raise(SIGSTOP);  // goes on below when the shell continues this job
-      ::kill(mpirun, SIGCONT);
-    } else if (signal > 0 && ++requests == 1) {
-      write_notice(first_stop_notice);
-      ::kill(mpirun, SIGUSR1);
-    } else if (signal > 0 && requests == 2) {
-      write_notice(second_stop_notice);
-    } else if (signal > 0) {
-      write_notice(third_stop_notice);
-      ::kill(mpirun, SIGTERM);
-      return static_cast<int>(ExitCode::left_at_once);
-    }
-  }
 }
 
 }  // namespace rk

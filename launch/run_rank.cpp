@@ -51,7 +51,9 @@ void RunRank::agree_on_options(const std::function<RunConfig()>& parse) {
   agree(*comm, [&] {
     config = parse();
     if (!under_mpi() && config.num_nodes > 1)
-      fail(cat("--num_nodes ", config.num_nodes, " needs a start by mpirun or srun, which places ranks on the hosts"));
+      fail(cat("--num_nodes ", config.num_nodes, " needs a start by `rookery launch` on every node, or by mpirun or srun"));
+    if (under_mpi() && config.max_restarts > 0)
+      config.notes.push_back(cat("--max_restarts ", config.max_restarts, " has no effect under a typed mpirun or srun"));
     validate(config, comm->size());
     check_files(config);
   });

@@ -13,6 +13,7 @@ struct Subcommand {
 };
 std::span<const Subcommand> subcommands();
 
+int launch_main(int argc, char** argv);
 int train_main(int argc, char** argv);
 int plan_main(int argc, char** argv);
 int bench_main(int argc, char** argv);

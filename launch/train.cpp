@@ -7,10 +7,13 @@
 #include "comm/agree.h"
 #include "comm/backends.h"
 #include "comm/places.h"
+#include "launch/launch.h"
 #include "launch/mpirun.h"
 #include "launch/run_rank.h"
+#include "launch/rendezvous/launch_options.h"
 #include "launch/run_record.h"
 #include "launch/signals.h"
+#include "launch/srun.h"
 #include "launch/subcommands.h"
 #include "launch/terminal.h"
 #include "train/config.h"
@@ -64,6 +67,23 @@ int train_as_rank(const std::vector<std::string>& words) {
   return static_cast<int>(train(config, comm, rank.machine, terminal, flags));
 }
 
+std::vector<std::string> with_command(const char* command, const std::vector<std::string>& words) {
+  std::vector<std::string> all{command};
+  all.insert(all.end(), words.begin(), words.end());
+  return all;
+}
+
+// Without mpirun: as `rookery launch` does, if the environment says where the nodes meet.
+int train_on_nodes(const RunConfig& config, const std::vector<std::string>& words, const Environment& environment) {
+  if (environment("MASTER_ADDR").empty())
+    fail(cat("--num_nodes ", config.num_nodes, " needs a start by `rookery launch` on every node, or by mpirun or srun"));
+  const std::vector<std::string> before{"--nnodes", cat(config.num_nodes), "--nproc_per_node", cat(std::max<int64_t>(config.devices, 1)),
+                                        "--"};
+  std::vector<std::string> line = with_command("train", words);
+  line.insert(line.begin(), before.begin(), before.end());
+  return launch(parse_launch(line, environment));
+}
+
 }  // namespace
 
 int train_main(int argc, char** argv) {
@@ -72,15 +92,23 @@ int train_main(int argc, char** argv) {
     std::fputs(help_text(help).c_str(), stdout);
     return 0;
   }
+  const Environment environment = process_environment();
+  if (const SrunStart srun = srun_start(environment); srun.lacks_pmix) {
+    if (!srun.speaks) {
+      ::sleep(1);  // --kill-on-bad-exit ends all tasks with the first: that must not be before one has spoken
+      return static_cast<int>(ExitCode::bad_input);
+    }
+    fail(cat("srun started ", srun.n_tasks,
+             " processes that cannot form one run; start them with: srun --mpi=pmix --kill-on-bad-exit=1 ..."));
+  }
   if (under_mpi()) return train_as_rank(words);
-  RunConfig config = parse_config(words);
-  if (config.devices <= 1 || config.num_nodes > 1) return train_as_rank(words);
-  validate(config, static_cast<int>(config.devices));
-  check_files(config);
-  std::vector<std::string> command = {"train"};
-  if (config.progress == "auto") command.push_back(::isatty(STDOUT_FILENO) ? "--progress=bar" : "--progress=plain");
-  command.insert(command.end(), words.begin(), words.end());
-  return run_under_mpirun(static_cast<int>(config.devices), command);
+  const RunConfig config = parse_config(words);
+  if (config.num_nodes > 1) return train_on_nodes(config, words, environment);
+  if (config.devices <= 1 && config.max_restarts == 0) return train_as_rank(words);
+  LaunchOptions options;
+  options.nproc_per_node = static_cast<int>(std::max<int64_t>(config.devices, 1));
+  options.program = with_command("train", words);
+  return launch(options);
 }
 
 }  // namespace rk

@@ -61,12 +61,22 @@ RunLog::RunLog(const std::string& proj_dir, const RunConfig& config, int64_t ste
 }
 
 void RunLog::append(const std::string& file, const std::string& line) {
-  std::ofstream out(proj_dir_ + "/" + file, std::ios::app);
-  out << line << '\n';
-  if (!out.flush() && !warned_) {
-    warned_ = true;
-    log_warning(cat("cannot write ", proj_dir_, "/", file, " (is the disk full?); training goes on without it"));
+  const std::string path = proj_dir_ + "/" + file;
+  std::string& waiting = waiting_[file];
+  waiting += line + '\n';
+  std::error_code error;
+  const uintmax_t before = fs::file_size(path, error);
+  std::ofstream out(path, std::ios::app);
+  out << waiting;
+  if (out.flush()) {
+    waiting.clear();
+    return;
   }
+  out.close();
+  fs::resize_file(path, error ? 0 : before, error);  // half a line would spoil the next one, too
+  if (warned_) return;
+  warned_ = true;
+  log_warning(cat("cannot write ", path, " (is the disk full?); training goes on, and what is missing follows when there is room"));
 }
 
 void RunLog::start(const RunConfig& config, const std::string& strategy) {

@@ -1,6 +1,7 @@
 // What a run leaves for people and programs in proj_dir: train_log.txt, metrics.jsonl, wandb-events.jsonl.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "train/trainer.h"
@@ -8,7 +9,7 @@
 
 namespace rk {
 
-// Only rank 0 makes one. A line that cannot be written (full disk) is dropped with one warning; training goes on.
+// Only rank 0 makes one. A line that cannot be written (full disk) waits for the next one, with one warning; training goes on.
 class RunLog {
  public:
   // steps_kept: on resume, lines of metrics.jsonl beyond this step are cut off; 0 = a new file.
@@ -22,6 +23,7 @@ class RunLog {
  private:
   void append(const std::string& file, const std::string& line);
   std::string proj_dir_, wandb_;
+  std::map<std::string, std::string> waiting_;  // by file: lines that are not yet written
   bool warned_ = false;
 };
 

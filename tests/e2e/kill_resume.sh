@@ -9,11 +9,9 @@ train() { # train RUN RANKS ZERO MICRO_BSZ MORE...
   shift 4
   "$rookery" train --proj_dir "$work/$run" --devices "$ranks" --zero "$zero" --micro_bsz "$micro" "${options[@]}" "$@" > "$work/$run.log" 2>&1
 }
-# "step loss norm" of every step of a run.
-numbers() { sed -E 's/^\{"step":([0-9]+),"loss":([^,]+),.*"grad_norm":([^,]+),.*/\1 \2 \3/' "$work/$1/metrics.jsonl"; }
 # Largest relative difference of two columns of losses.
 apart() {
-  paste -d' ' <(numbers "$1") <(numbers "$2") |
+  paste -d' ' <(numbers "$work/$1") <(numbers "$work/$2") |
     awk '{ d = ($2 - $5) / $5; if (d < 0) d = -d; if (d > worst) worst = d } END { print (NR == 20 && worst <= 1e-6) ? "close" : "apart by " worst " over " NR " steps" }'
 }
 past_step_7() { grep -q "\"step\":7," "$work/$1/metrics.jsonl" 2> /dev/null; }
@@ -38,7 +36,7 @@ for zero in 1 3; do
   killed_at_7 "cut$zero" 2 $zero 6
   train "cut$zero" 2 $zero 6 --resume auto
   check "ZeRO-$zero: resumed to its end" equal $? 0
-  check "ZeRO-$zero: every loss and norm to the last digit" equal "$(numbers "cut$zero")" "$(numbers "whole$zero")"
+  check "ZeRO-$zero: every loss and norm to the last digit" equal "$(numbers "$work/cut$zero")" "$(numbers "$work/whole$zero")"
   check "ZeRO-$zero: final weights bit by bit" cmp "$work/cut$zero/rwkv-final.pth" "$work/whole$zero/rwkv-final.pth"
 done
 

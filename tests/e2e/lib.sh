@@ -53,6 +53,8 @@ wait_for() {  # wait_for SECONDS COMMAND...: until the command succeeds
   done
 }
 says() { grep -q -- "$2" "$1" 2> /dev/null; }
+# "step loss norm" of every step of the run in folder $1.
+numbers() { sed -E 's/^\{"step":([0-9]+),"loss":([^,]+),.*"grad_norm":([^,]+),.*/\1 \2 \3/' "$1/metrics.jsonl"; }
 no_process_of() { ! pgrep -f -- "--proj_dir $1 " > /dev/null; }
 
 finish() {

@@ -69,6 +69,7 @@ TEST_F(Deterministic, ResumedOnOtherRanks) {
   tiny_train(c, 4, 9);
   c.resume = "auto";
   c.zero = 3;
+  c.accumulate = step_batch(c, 2).per_rank();
   const TinyHistory h = tiny_train(c, 2)[0];
   ASSERT_EQ(h.steps.front(), 10);
   for (size_t i = 0; i < h.loss.size(); ++i) {
