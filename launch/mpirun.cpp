@@ -67,12 +67,15 @@ bool worth_a_restart(int code) {
   return true;
 }
 
+std::vector<std::string> words_on_nodes(const std::vector<std::string>& words, int nproc_per_node, int n_nodes) {
+  std::vector<std::string> next = without_options(words, {"devices", "num_nodes"});
+  next.insert(next.end(), {"--devices", cat(nproc_per_node), "--num_nodes", cat(n_nodes)});
+  return next;
+}
+
 std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes) {
   std::vector<std::string> next = without_options(words, {"resume", "resume_from_checkpoint"});
-  if (n_nodes > 0) {
-    next = without_options(next, {"devices", "num_nodes"});
-    next.insert(next.end(), {"--devices", cat(nproc_per_node), "--num_nodes", cat(n_nodes)});
-  }
+  if (n_nodes > 0) next = words_on_nodes(next, nproc_per_node, n_nodes);
   next.insert(next.end(), {"--resume", "auto"});
   return next;
 }

@@ -28,7 +28,9 @@ const std::vector<std::string>& unwanted_variables();
 
 // Whether the run was given up by something that a new start may overcome.
 bool worth_a_restart(int exit_code);
-// The words of a start that continues the run; with n_nodes > 0 on that many nodes, whatever the words say.
+// The words with the number of nodes that there are, whatever they say.
+std::vector<std::string> words_on_nodes(const std::vector<std::string>& words, int nproc_per_node, int n_nodes);
+// The words of a start that continues the run; with n_nodes > 0 on that many nodes.
 std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes);
 // What a code of mpirun that is none of ours means; empty for ours, which the ranks have explained.
 std::string explanation(int exit_code);
