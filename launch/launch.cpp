@@ -75,6 +75,8 @@ int launch_leader(const LaunchOptions& o) {
   Meeting meeting = meeting_of(o);
   meeting.place = {own_path(), std::filesystem::current_path()};
   std::vector<Node> nodes = gather(meeting);
+  const int n_nodes = static_cast<int>(nodes.size()) + 1;
+  if (n_nodes < o.nnodes && o.program.front() == "train") job.words = words_for(job, n_nodes);
   job.folder = meeting.place.folder;
   job.network = meeting.self.network;
   job.interface = o.interface;

@@ -67,16 +67,17 @@ bool worth_a_restart(int code) {
   return true;
 }
 
-std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz) {
+std::vector<std::string> words_on_nodes(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz) {
+  std::vector<std::string> next = without_options(words, {"devices", "num_nodes", "accumulate_grad_batches", "accumulate"});
+  next.insert(next.end(), {"--devices", cat(nproc_per_node), "--num_nodes", cat(n_nodes)});
+  if (global_bsz == 0) return next;
+  next = without_options(next, {"global_bsz"});
+  next.insert(next.end(), {"--global_bsz", cat(global_bsz)});
+  return next;
+}
+
+std::vector<std::string> words_of_restart(const std::vector<std::string>& words) {
   std::vector<std::string> next = without_options(words, {"resume", "resume_from_checkpoint"});
-  if (n_nodes > 0) {
-    next = without_options(next, {"devices", "num_nodes", "accumulate_grad_batches", "accumulate"});
-    next.insert(next.end(), {"--devices", cat(nproc_per_node), "--num_nodes", cat(n_nodes)});
-  }
-  if (global_bsz > 0) {
-    next = without_options(next, {"global_bsz"});
-    next.insert(next.end(), {"--global_bsz", cat(global_bsz)});
-  }
   next.insert(next.end(), {"--resume", "auto"});
   return next;
 }

@@ -29,9 +29,11 @@ const std::vector<std::string>& unwanted_variables();
 
 // Whether the run was given up by something that a new start may overcome.
 bool worth_a_restart(int exit_code);
-// The words of a start that continues the run; with n_nodes > 0 on that many nodes, whatever the words say. A step keeps its samples: those
-// of the checkpoint, or, where there is none, global_bsz; 0 leaves the words' own.
-std::vector<std::string> words_of_restart(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz = 0);
+// The words with the number of nodes that there are, whatever they say. A step keeps its samples: those of the checkpoint from which the
+// run goes on, or, where there is none, global_bsz (0: what the words say).
+std::vector<std::string> words_on_nodes(const std::vector<std::string>& words, int nproc_per_node, int n_nodes, int64_t global_bsz);
+// The words of a start that continues the run.
+std::vector<std::string> words_of_restart(const std::vector<std::string>& words);
 // What a code of mpirun that is none of ours means; empty for ours, which the ranks have explained.
 std::string explanation(int exit_code);
 int exit_code_for_user(int exit_code);  // ours stay as they are; others become 1

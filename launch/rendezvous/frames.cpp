@@ -72,9 +72,9 @@ void Frames::flush() {
     const ssize_t n = ::send(fd(), output_.data(), output_.size(), MSG_NOSIGNAL);
     if (n < 0 && would_block(errno)) return;
     if (n < 0) {
+      const bool other_side_left = errno == EPIPE || errno == ECONNRESET;  // receive() finds its end behind its last words
+      if (!other_side_left) fault_ = cat("the connection broke: ", std::strerror(errno));
       output_.clear();
-      at_end_ = at_end_ || errno == EPIPE || errno == ECONNRESET;
-      if (!at_end_) fault_ = cat("the connection broke: ", std::strerror(errno));
       return;
     }
     output_.erase(0, static_cast<size_t>(n));

@@ -270,9 +270,7 @@ bool Leader::restarts(int code, int n_restarts) {
   const bool shrunk = n_nodes < job_.nnodes;
   log_warning(cat("restart ", n_restarts + 1, " of ", job_.max_restarts, ": ", why,
                   shrunk ? cat("; going on with ", n_nodes, n_nodes == 1 ? " node" : " nodes") : ""));
-  std::vector<std::string> skipped;
-  const bool from_the_start = !newest_checkpoint(job_.proj_dir, skipped);
-  job_.words = words_of_restart(job_.words, job_.nproc_per_node, shrunk ? n_nodes : 0, shrunk && from_the_start ? job_.global_bsz : 0);
+  job_.words = words_of_restart(shrunk ? words_for(job_, n_nodes) : job_.words);
   return true;
 }
 
@@ -323,6 +321,12 @@ int Leader::run() {
 }
 
 }  // namespace
+
+std::vector<std::string> words_for(const Job& job, int n_nodes) {
+  std::vector<std::string> skipped;
+  const bool from_the_start = !newest_checkpoint(job.proj_dir, skipped);
+  return words_on_nodes(job.words, job.nproc_per_node, n_nodes, from_the_start ? job.global_bsz : 0);
+}
 
 int lead(const Job& job, std::vector<Node> nodes) { return Leader(job, std::move(nodes)).run(); }
 

@@ -20,6 +20,9 @@ struct Job {
   std::string folder;      // working directory, where there are several nodes
 };
 
+// The job's words for so many nodes; with fewer than at first a step keeps its samples.
+std::vector<std::string> words_for(const Job& job, int n_nodes);
+
 // Runs the job, again where ranks or nodes were lost and restarts are left, and returns the exit code for the user on every node.
 // The first INT, TERM or HUP, here or on another node, becomes USR1 for all ranks (save and leave), the second a notice, the third ends
 // everything and returns 130. USR1, USR2 and Ctrl+Z are passed on. A node that says nothing for a while is lost, whatever mpirun thinks.

@@ -85,6 +85,17 @@ check "several ranks on two nodes of one host name" says "$work/node_1.log" "Ope
 kill "${launcher[0]}"
 ends 0
 
+port=$((port + 1))
+rm -rf "$work/run"
+"$rookery" launch --nnodes 1:2 --node_rank 0 --master_addr 127.0.0.1 --master_port $port --secret_file "$secret" --timeout 2 \
+  -- train "${small[@]}" --devices 1 --max_steps 3 --proj_dir "$work/run" > "$work/node_0.log" 2>&1
+check "fewer nodes than at most: exit code" equal $? 0
+check "fewer nodes than at most: is told" says "$work/node_0.log" "the run begins without them"
+said=$("$rookery" launch --nnodes 2 --node_rank 0 --master_addr 127.0.0.1 --master_port $port --secret_file "$secret" --timeout 1 \
+  -- train "${small[@]}" --max_steps 3 --proj_dir "$work/run1" 2>&1)
+check "a node is missing: exit code" equal $? 1
+check "a node is missing" contains "$said" "nodes that are not here after 1 s: 1"
+
 # What is not welcome delays nobody.
 port=$((port + 1))
 rm -rf "$work/run"

@@ -191,6 +191,22 @@ TEST(Link, RefusesAnOversizedMessage) {
   EXPECT_NE(b.leader.fault().find("it sent a message of 2147483647 bytes"), std::string::npos) << b.leader.fault();
 }
 
+// Whatever a stranger says, at whatever stage, it is not believed.
+TEST(Link, RefusesNoise) {
+  for (int seed = 0; seed < 300; ++seed) {
+    Between b = Between::make(secret, secret);
+    std::string noise = hmac_sha256("noise", std::to_string(seed)) + hmac_sha256("more", std::to_string(seed));
+    if (seed % 2) noise = std::string("\0\0\0\x20", 4) + noise;  // looks like a proof
+    const int n_honest = seed % 3;
+    if (n_honest > 0) b.pass_to_leader();
+    if (n_honest > 1) b.pass_to_follower();
+    Between::give(b.to_leader, noise);
+    EXPECT_FALSE(Between::hear(b.leader)) << seed;
+    EXPECT_FALSE(b.leader.established()) << seed;
+    EXPECT_NE(b.leader.fault(), "") << seed;
+  }
+}
+
 TEST(Link, TellsATruncatedMessageFromAnEnd) {
   Between b = Between::make(secret, secret);
   b.shake_hands();

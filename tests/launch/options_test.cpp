@@ -195,13 +195,13 @@ TEST(Mpirun, SeveralNodes) {
 }
 
 TEST(Mpirun, WordsOfARestart) {
-  EXPECT_EQ(words_of_restart({"train", "--zero", "1"}, 2, 0), (Words{"train", "--zero", "1", "--resume", "auto"}));
-  EXPECT_EQ(words_of_restart({"train", "--resume", "x/step-1", "--zero", "1", "--resume-from-checkpoint=y"}, 2, 0),
+  EXPECT_EQ(words_of_restart({"train", "--zero", "1"}), (Words{"train", "--zero", "1", "--resume", "auto"}));
+  EXPECT_EQ(words_of_restart({"train", "--resume", "x/step-1", "--zero", "1", "--resume-from-checkpoint=y"}),
             (Words{"train", "--zero", "1", "--resume", "auto"}));
-  EXPECT_EQ(words_of_restart({"train", "--devices=2", "--num-nodes", "3", "--resume", "auto"}, 2, 1),
-            (Words{"train", "--devices", "2", "--num_nodes", "1", "--resume", "auto"}));
-  EXPECT_EQ(words_of_restart({"train", "--accumulate=3", "--micro_bsz", "2"}, 2, 1, 24),
-            (Words{"train", "--micro_bsz", "2", "--devices", "2", "--num_nodes", "1", "--global_bsz", "24", "--resume", "auto"}))
+  EXPECT_EQ(words_on_nodes({"train", "--devices=2", "--num-nodes", "3", "--zero", "1"}, 2, 1, 0),
+            (Words{"train", "--zero", "1", "--devices", "2", "--num_nodes", "1"}));
+  EXPECT_EQ(words_on_nodes({"train", "--accumulate=3", "--micro_bsz", "2", "--global_bsz=12"}, 2, 1, 24),
+            (Words{"train", "--micro_bsz", "2", "--devices", "2", "--num_nodes", "1", "--global_bsz", "24"}))
       << "fewer ranks keep the samples of a step";
 }
 
