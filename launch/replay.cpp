@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "comm/agree.h"
 #include "comm/backends.h"
-#include "launch/mpirun.h"
+#include "launch/launch.h"
 #include "launch/own_words.h"
 #include "launch/run_rank.h"
 #include "launch/subcommands.h"
@@ -115,9 +115,11 @@ int replay_main(int argc, char** argv) {
   const RunConfig config = config_of(o, start);
   const int64_t ranks = config.origins.contains("devices") && config.devices > 0 ? config.devices : start.n_files;
   if (ranks <= 1) return replay_as_rank(o);
-  std::vector<std::string> command = {"replay"};
-  command.insert(command.end(), words.begin(), words.end());
-  return run_under_mpirun(static_cast<int>(ranks), command);
+  LaunchOptions start_of_ranks;
+  start_of_ranks.nproc_per_node = static_cast<int>(ranks);
+  start_of_ranks.program = {"replay"};
+  start_of_ranks.program.insert(start_of_ranks.program.end(), words.begin(), words.end());
+  return launch(start_of_ranks);
 }
 
 }  // namespace rk
