@@ -14,7 +14,7 @@ namespace rk {
 
 class Heartbeats {
  public:
-  // Rank 0 makes the file anew and removes it at the end. A file that cannot be written is no error: then nobody is said to be silent.
+  // Rank 0 makes the file anew, for which the others wait with theirs, and removes it at the end. A file that cannot be written is no error: then nobody is said to be silent.
   Heartbeats(std::string path, int rank, int size, double every_s = 2);
   Heartbeats(const Heartbeats&) = delete;
   Heartbeats& operator=(const Heartbeats&) = delete;

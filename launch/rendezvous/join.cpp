@@ -19,7 +19,7 @@
 namespace rk {
 namespace {
 
-constexpr std::chrono::milliseconds between_tries{300};
+constexpr std::chrono::milliseconds between_tries{100};
 constexpr int try_ms = 5000;
 constexpr std::chrono::seconds answer_time{15};
 

@@ -218,6 +218,9 @@ int Leader::run_once() {
   lost_.clear();
   const size_t n_members = members_.size();
   mpirun_ = std::make_unique<ChildProcess>(start);
+  const int n_ranks = job_.nproc_per_node * static_cast<int>(n_members + 1);
+  log_info(cat("started ", n_ranks, n_ranks == 1 ? " rank" : " ranks", " under mpirun",
+               members_.empty() ? "" : cat(" on ", n_members + 1, " nodes"), "; Ctrl+C saves and stops"));
   std::optional<Clock::time_point> kill_at;
   while (!mpirun_->exit_code() && !leaving_) {
     poll_once();
@@ -298,22 +301,21 @@ void Leader::say_farewell(Message::Kind kind, int code) {
 }
 
 int Leader::run() {
-  const int n_ranks = plan().n_ranks();
-  log_info(cat("started ", n_ranks, n_ranks == 1 ? " rank" : " ranks", " under mpirun",
-               members_.empty() ? "" : cat(" on ", members_.size() + 1, " nodes"), "; Ctrl+C saves and stops"));
   for (int n_restarts = 0;; ++n_restarts) {
     int code = run_once();
     if (!leaving_) end_daemons();
-    const bool again = !leaving_ && restarts(code, n_restarts);
-    if (again) wait_a_moment(pause_before_restart);
+    const bool pauses = worth_a_restart(code) && n_restarts < job_.max_restarts && !asked_to_stop_;
+    if (pauses) wait_a_moment(pause_before_restart);
     if (leaving_) {
       write_notice(third_stop_notice);
       pass_to_ranks(SIGTERM);
       say_farewell(Message::Kind::leave, 0);
       return static_cast<int>(ExitCode::left_at_once);
     }
-    if (again && asked_to_stop_) code = static_cast<int>(ExitCode::interrupted);  // between two starts: the newest checkpoint stands
-    if (again && !asked_to_stop_) continue;
+    if (pauses && asked_to_stop_)
+      code = static_cast<int>(ExitCode::interrupted);  // between two starts: the newest checkpoint stands
+    else if (restarts(code, n_restarts))
+      continue;
     code = exit_code_for_user(code);
     say_farewell(Message::Kind::finish, code);
     return code;

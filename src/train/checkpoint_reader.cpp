@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "device/thread_pool.h"
 #include "io/convert.h"
 #include "io/hdf5/hdf5.h"
 #include "train/checkpoint.h"
@@ -21,6 +22,7 @@ namespace rk {
 namespace {
 
 constexpr size_t max_open_files = 32;
+constexpr int kThreads = 4;
 
 std::string text_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -41,14 +43,16 @@ class RawFile {
     if (fd_ >= 0) close(fd_);
   }
 
-  void read(uint64_t at, std::byte* to, size_t n) {
-    if (at + n > asked_ || at + kAhead < asked_) {
-      asked_ = at + kAhead;
-      posix_fadvise(fd_, static_cast<off_t>(at), kAhead, POSIX_FADV_WILLNEED);
-    } else if (at + n + kAhead / 2 > asked_) {  // the disk is kept busy while what came is checked
-      posix_fadvise(fd_, static_cast<off_t>(asked_), kAhead, POSIX_FADV_WILLNEED);
-      asked_ += kAhead;
-    }
+  // Bytes [begin, end) will be read next, and likely those behind them: the disk is to be busy while what came is checked.
+  void expect(uint64_t begin, uint64_t end) {
+    if (asked_ < begin || asked_ > end + kAhead) asked_ = begin;
+    const uint64_t until = end + kAhead;
+    posix_fadvise(fd_, static_cast<off_t>(asked_), static_cast<off_t>(until - asked_), POSIX_FADV_WILLNEED);
+    asked_ = until;
+  }
+
+  // By any thread.
+  void read(uint64_t at, std::byte* to, size_t n) const {
     while (n > 0) {
       const ssize_t got = pread(fd_, to, n, static_cast<off_t>(at));
       if (got < 0 && errno == EINTR) continue;
@@ -60,7 +64,7 @@ class RawFile {
   }
 
  private:
-  static constexpr uint64_t kAhead = uint64_t{32} << 20;
+  static constexpr uint64_t kAhead = uint64_t{64} << 20;
   std::string path_;
   int fd_;
   uint64_t asked_ = 0;  // the disk was told to read up to here
@@ -87,6 +91,7 @@ struct CheckpointReader::Impl {
   PieceMap places;
   std::unordered_map<std::string, int64_t> index;
   std::list<std::pair<size_t, Shard>> open;  // the one used last in front
+  std::optional<ThreadPool> pool;
 
   std::string path_of(size_t file) const { return folder + "/" + manifest.files[file].name; }
 
@@ -121,30 +126,47 @@ struct CheckpointReader::Impl {
     return open.front().second;
   }
 
-  // The bytes of one chunk of a piece, checked.
-  void read_chunk(Shard& s, const PiecePlace& place, int64_t chunk, std::byte* to) {
+  // Makes `place` the piece that chunks are read from.
+  void turn_to(Shard& s, const PiecePlace& place) {
+    if (s.placed_piece == place.piece) return;
+    const ManifestPiece& p = manifest.files[place.file].pieces[place.piece];
+    const std::string dataset = dataset_of(manifest, p);
+    const TensorInfo info = s.file.info(dataset);
+    if (info.dtype != manifest.parts.at(p.part) || info.numel() != p.n)
+      fail(cat(path_of(place.file), ": dataset ", dataset, " is not what the manifest says"));
+    s.place = s.file.place(dataset);
+    s.placed_piece = place.piece;
+  }
+
+  // Chunks [first, first + n) of a piece, checked, by several threads, which also keeps a disk busy.
+  void read_chunks(Shard& s, const PiecePlace& place, int64_t first, int64_t n, std::byte* to) {
+    turn_to(s, place);
+    if (s.place) {
+      const uint64_t begin = *s.place + static_cast<uint64_t>(first * checkpoint_chunk_bytes);
+      s.raw.expect(begin, begin + static_cast<uint64_t>(n * checkpoint_chunk_bytes));
+    }
+    if (!pool && n > 1) pool.emplace(kThreads);
+    const auto read = [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) read_chunk(s, place, first + i, to + i * checkpoint_chunk_bytes);
+    };
+    n > 1 ? pool->parallel_for(n, 1, read) : read(0, n);
+  }
+
+  void read_chunk(const Shard& s, const PiecePlace& place, int64_t chunk, std::byte* to) const {
     const ManifestPiece& p = manifest.files[place.file].pieces[place.piece];
     const DType dtype = manifest.parts.at(p.part);
-    const std::string dataset = dataset_of(manifest, p);
     const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
-    if (s.placed_piece != place.piece) {
-      const TensorInfo info = s.file.info(dataset);
-      if (info.dtype != dtype || info.numel() != p.n)
-        fail(cat(path_of(place.file), ": dataset ", dataset, " is not what the manifest says"));
-      s.place = s.file.place(dataset);
-      s.placed_piece = place.piece;
-    }
     const int64_t n = std::min(per_chunk, p.n - chunk * per_chunk);
     const auto n_bytes = static_cast<size_t>(n * element);
     if (s.place) {
       s.raw.read(*s.place + static_cast<uint64_t>(chunk * checkpoint_chunk_bytes), to, n_bytes);
     } else {
-      s.file.read(dataset, chunk * per_chunk, n, dtype, to);
+      s.file.read(dataset_of(manifest, p), chunk * per_chunk, n, dtype, to);
     }
     const int64_t expected = s.checksums[static_cast<size_t>(s.first_checksum[place.piece] + chunk)];
     if (std::bit_cast<int64_t>(XXH64(to, n_bytes, 0)) != expected)
-      fail(cat(path_of(place.file), " is damaged: dataset ", dataset, " has a wrong checksum at elements ", chunk * per_chunk, " to ",
-               chunk * per_chunk + n - 1, "; use an older checkpoint"));
+      fail(cat(path_of(place.file), " is damaged: dataset ", dataset_of(manifest, p), " has a wrong checksum at elements ",
+               chunk * per_chunk, " to ", chunk * per_chunk + n - 1, "; use an older checkpoint"));
   }
 
   // The same, kept until another is asked for.
@@ -155,7 +177,7 @@ struct CheckpointReader::Impl {
     const auto element = static_cast<int64_t>(size_of(manifest.parts.at(p.part))), per_chunk = checkpoint_chunk_bytes / element;
     s.chunk_piece = SIZE_MAX;
     s.bytes.resize(static_cast<size_t>(std::min(per_chunk, p.n - chunk * per_chunk) * element));
-    read_chunk(s, place, chunk, s.bytes.data());
+    read_chunks(s, place, chunk, 1, s.bytes.data());
     s.chunk_piece = place.piece;
     s.chunk = chunk;
     return s.bytes;
@@ -165,11 +187,15 @@ struct CheckpointReader::Impl {
   void read_piece(const PiecePlace& place, int64_t first, int64_t n, DType as, std::byte* out) {
     const DType dtype = manifest.parts.at(manifest.files[place.file].pieces[place.piece].part);
     const auto element = static_cast<int64_t>(size_of(dtype)), per_chunk = checkpoint_chunk_bytes / element;
+    const int64_t of_piece = manifest.files[place.file].pieces[place.piece].n;
     while (n > 0) {
-      const int64_t at = first % per_chunk, take = std::min(n, per_chunk - at);
-      const bool whole = at == 0 && (take == per_chunk || first + take == manifest.files[place.file].pieces[place.piece].n);
-      if (whole && as == dtype) {
-        read_chunk(shard(place.file), place, first / per_chunk, out);
+      const int64_t at = first % per_chunk;
+      int64_t take = std::min(n, per_chunk - at);
+      // Whole chunks go straight to their destination; a piece's last chunk may be short.
+      const int64_t whole = first + n == of_piece ? n : n / per_chunk * per_chunk;
+      if (at == 0 && whole > 0 && as == dtype) {
+        take = whole;
+        read_chunks(shard(place.file), place, first / per_chunk, (whole + per_chunk - 1) / per_chunk, out);
       } else {
         const std::vector<std::byte>& bytes = chunk(place, first / per_chunk);
         convert_elements(dtype, bytes.data() + at * element, as, out, take);

@@ -131,7 +131,7 @@ void ShardWriter::passed(size_t n_pieces) {
 
 // What lies in the host's memory, as fast as that is.
 void ShardWriter::copy_all() {
-  ThreadPool pool(kThreads);
+  ThreadPool pool(std::max(kThreads, ex_.pool ? ex_.pool->size() : 0));  // updates wait for it
   for (size_t i = 0; i < sources_.size(); ++i) {
     const Tensor& from = sources_[i];
     pool.parallel_for(static_cast<int64_t>(from.n_bytes()), checkpoint_chunk_bytes, [&](int64_t begin, int64_t end) {

@@ -75,12 +75,12 @@ std::string memory_table(const MemoryPlan& m, int world, int zero, const std::op
     table += "on the host:\n";
     line("gradients and optimizer state, offloaded", m.shards.host);
     line("batches and values on their way", m.staging);
-    line("a checkpoint that is being written", m.checkpoint);
+    line("a copy of the state, for checkpoints", m.checkpoint);
     line("snapshots", m.snapshots);
     line("sum", m.on_host());
   } else {
     line("sum", m.total());
-    line("a checkpoint that is being written", m.checkpoint);
+    line("a copy of the state, for checkpoints", m.checkpoint);
     line("snapshots, in this host's memory", m.snapshots);
   }
   table.pop_back();

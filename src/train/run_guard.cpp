@@ -12,14 +12,14 @@ namespace rk {
 static constexpr double kLongStep_s = 10;
 
 RunGuard::RunGuard(const GuardedRun& run, bool writes)
-    : run_(run),
-      hasher_(run.ex),
-      limit_(run.config.comm_timeout_s),
-      bad_steps_(run.config.max_bad_steps),
-      slow_ranks_(gather_texts(run.comm, host_name())) {
+    : run_(run), hasher_(run.ex), limit_(run.config.comm_timeout_s), bad_steps_(run.config.max_bad_steps) {
   Comm& comm = run_.comm;
   const bool several = comm.size() > 1;
-  if (writes && several) heartbeats_.emplace(run_.config.proj_dir + "/ranks.alive", comm.rank(), comm.size());
+  const auto show_life = [&] { heartbeats_.emplace(run_.config.proj_dir + "/ranks.alive", comm.rank(), comm.size()); };
+  const bool shows_life = writes && several;
+  if (shows_life && leads()) show_life();  // makes the file: no other rank's first sign may be lost by that
+  slow_ranks_ = SlowRanks(gather_texts(comm, host_name()));
+  if (shows_life && !leads()) show_life();
   watchdog_.emplace(WatchdogOptions{.timeout_s = run_.config.comm_timeout_s,
                                     .rank = comm.rank(),
                                     .on_gpu = &comm.host() != &comm ? comm.pending() : nullptr,

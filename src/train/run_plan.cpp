@@ -98,14 +98,16 @@ void choose_copy(RunPlan& plan, const RunConfig& config, const Exec& bare, const
   if (config.snapshot_every.every > 0 && lies_in_memory(snapshot_dir(config)))
     plan.memory.snapshots = 2 * state * (config.snapshot_partner && place.n_nodes > 1 ? 2 : 1);
   const size_t without = plan.memory.on_host() + (bare.device == Device::cuda ? 0 : plan.memory.total());
-  if (place.host > 0 && static_cast<double>((without + state) * in_node) > kFilled * static_cast<double>(place.host)) {
-    plan.remarks.push_back(cat("checkpoints are written in the order of updates, which wait for the disk: a node has ",
-                               mebibytes(place.host), ", no room for copies of the state, ", mebibytes(state), " a rank"));
+  // What is offloaded fills the host: a copy is not expected to fit where nothing is known of it.
+  const bool fits = place.host > 0 ? static_cast<double>((without + state) * in_node) <= kFilled * static_cast<double>(place.host)
+                                   : !plan.shards.offload_state;
+  if (!fits) {
+    plan.remarks.push_back(cat("checkpoints are written in the order of updates, which wait for the disk: ",
+                               place.host > 0 ? cat("a node has ", mebibytes(place.host), ", ") : "", "no room for copies of the state, ",
+                               mebibytes(state), " a rank"));
     return;
   }
   plan.copied_state = plan.memory.checkpoint = state;
-  plan.remarks.push_back(
-      cat("checkpoints are copied to ", mebibytes(state), " of host memory and written from there while training goes on"));
 }
 
 bool fills(const RunPlan& plan) {

@@ -99,6 +99,7 @@ std::vector<TensorPiece> Saving::pieces() {
 std::string Saving::folder_of(int64_t step) const { return site_.config.proj_dir + "/" + step_name(step); }
 
 void Saving::paused(double seconds) {
+  if (ending_) return;  // nothing is kept waiting
   pause_ += seconds;
   unreported_pause_ += seconds;
 }
@@ -184,6 +185,7 @@ void Saving::commit(bool failed) {
 }
 
 void Saving::complete(const CheckpointState& state) {
+  ending_ = true;
   begin(state);
   if (saver_.busy())
     if (const auto error = end_save(true)) fail(*error, ExitCode::failure);

@@ -89,6 +89,7 @@ class Saving {
   int64_t last_step_ = -1, named_best_ = -1;
   double pause_ = 0, unreported_pause_ = 0;  // of the save in progress; of all
   size_t copied_bytes_;
+  bool ending_ = false;
 };
 
 }  // namespace rk

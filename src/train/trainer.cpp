@@ -136,6 +136,7 @@ void Trainer::open() {
   if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
   batch_ = step_batch(config_, comm_.size());
   shape_ = batch_shape(config_);
+  require(shape_.micro == batch_.per_rank(), "every rank's plan has as many micro-batches as the samples of a step need");
   if (!config_.val_file.empty())
     agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
 }

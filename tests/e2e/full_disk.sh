@@ -28,4 +28,19 @@ rm "$disk/ballast"
 "$rookery" train "${options[@]}" --max_steps 36 --resume auto > "$work/third.log" 2>&1
 check "with room again it goes on from there" equal $? 0
 check "from step 10" contains "$(cat "$work/third.log")" "step-00000010: 10 steps"
+
+# A full folder of snapshots: the run goes on, and makes them when there is room again.
+rm -rf "$disk/run"
+mkdir "$disk/snapshots"
+fill
+snapshots=(--proj_dir "$work/run" --save_every 1000 --snapshot_every 10 --snapshot_dir "$disk/snapshots")
+"$rookery" train "${options[@]}" "${snapshots[@]}" --max_steps 1000000 > "$work/fourth.log" 2>&1 &
+run=$!
+check "a snapshot without room is given up" wait_for 60 says "$work/fourth.log" "the snapshot of step 10 was given up"
+rm "$disk/ballast"
+check "with room the next one is made" wait_for 60 says "$work/fourth.log" "^snapshot of step"
+touch "$work/run/stop"
+wait $run
+check "it ends as asked" equal $? 75
+check "and takes its snapshots along" gone "$disk/snapshots/step-*"
 finish

@@ -5,6 +5,7 @@
 
 #include "support/place.h"
 #include "support/tiny_run.h"
+#include "train/checkpoint_folders.h"
 
 namespace rk {
 namespace {
@@ -57,6 +58,37 @@ class OnGpu : public testing::Test {
 
   testing_support::TemporaryFolder folder_;
 };
+
+// A save is asked for while the run goes on.
+struct SavedInBetween : TinyHistory {
+  void step(const StepReport& r) override {
+    TinyHistory::step(r);
+    if (r.step == 2) flags->save_and_go_on = true;
+  }
+};
+
+TEST_F(OnGpu, a_checkpoint_is_of_one_moment_though_updates_go_on) {
+  for (const bool offload : {false, true})
+    for (const bool copied : {false, true}) {
+      RunConfig c = config(cat("whole", offload, copied), "bf16");
+      c.zero = offload ? 2 : 0;
+      c.offload_optimizer = offload;
+      c.epoch_save = 0;
+      c.max_steps = 9;
+      if (copied) c.save_every = {.every = 100};  // for which memory is taken
+      SavedInBetween whole;
+      StopFlags flags;
+      whole.flags = &flags;
+      train(c, *make_self_comm(&test::test_gpu()), {.threads = 1, .gpu = &test::test_gpu()}, whole, flags);
+      const std::vector<StepFolder> folders = step_folders(c.proj_dir);
+      ASSERT_EQ(folders.size(), 2u);
+      c.resume = folders.back().path;
+      c.proj_dir = folder_.path(cat("rest", offload, copied));
+      const GpuHistory rest = train_on_gpu(c);
+      ASSERT_EQ(rest.steps.front(), folders.back().step + 1);
+      EXPECT_EQ(rest.loss, std::vector<double>(whole.loss.begin() + folders.back().step, whole.loss.end())) << offload << copied;
+    }
+}
 
 TEST_F(OnGpu, trains_like_the_cpu_and_tells_the_same) {
   write_tiny_data(folder_.path("held-out"), 100, 50);
