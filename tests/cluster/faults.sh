@@ -30,7 +30,7 @@ small=("${common[@]}" "${tiny[@]}" --max_steps "$steps" --save_every 20)
 # The same bits on one node and on two.
 summed=("${small[@]}" --deterministic_reduce 1)
 # Its checkpoints take about as long as its steps.
-large=("${common[@]}" "${tiny[@]}" --n_layer 4 --n_embd 256 --max_steps 40 --save_every 1)
+large=("${common[@]}" "${tiny[@]}" --n_layer 4 --n_embd 192 --max_steps 24 --save_every 1)
 keep_last=3
 
 now_ms() { date +%s%3N; }
@@ -212,7 +212,7 @@ run_stop() {
 run_write() { # one rank, or both at once
   local step victims
   starts 1 --nnodes 1 --max_restarts 3 -- "${large[@]}"
-  pick 38
+  pick 22
   step=$((1 + picked))
   pick 60
   moment="$picked ms into the write of step $step"
