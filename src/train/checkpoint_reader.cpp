@@ -47,6 +47,7 @@ class RawFile {
   void expect(uint64_t begin, uint64_t end) {
     if (asked_ < begin || asked_ > end + kAhead) asked_ = begin;
     const uint64_t until = end + kAhead;
+    if (until <= asked_) return;
     posix_fadvise(fd_, static_cast<off_t>(asked_), static_cast<off_t>(until - asked_), POSIX_FADV_WILLNEED);
     asked_ = until;
   }

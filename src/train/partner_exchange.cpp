@@ -78,7 +78,8 @@ PartnerExchange::PartnerExchange(Comm& world, PartnerGroup& group, const std::st
   try {
     for (Buffer& b : out_) b = Buffer(Device::cpu, static_cast<size_t>(piece_));
     for (Buffer& b : in_) b = Buffer(Device::cpu, static_cast<size_t>(piece_) * sizes.size());
-    if (error_.empty() && group.partner >= 0) {
+    // Hosts that share one folder have it already.
+    if (error_.empty() && group.partner >= 0 && ::access((folder + "/" + manifest_name(group.partner)).c_str(), F_OK) != 0) {
       const std::string other = folder + "/" + shard_name(group.partner);
       require_space(other, static_cast<uint64_t>(partner_bytes_));
       other_ = open(other.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);

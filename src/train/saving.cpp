@@ -63,7 +63,8 @@ void Saving::start(Watchdog& watchdog, const CheckpointState& state, const Start
   last_step_ = state.step;
   // The run may have ended before it got to the weights.
   const std::string weights = kept(kWeights);
-  if (leads() && !weights.empty() && !std::filesystem::exists(site_.config.proj_dir + "/" + weights))
+  if (leads() && !weights.empty() && std::filesystem::exists(folder_of(state.step)) &&
+      !std::filesystem::exists(site_.config.proj_dir + "/" + weights))
     exports_.add(state.step, folder_of(state.step), site_.config.proj_dir + "/" + weights);
 }
 
@@ -111,6 +112,8 @@ void Saving::begin(CheckpointState state, const std::string& weights) {
   if (snapshots_) snapshots_->cancel();
   pause_ = 0;
   watchdog_->pause();
+  // What only one folder says.
+  for (const char* name : {kWeights, kRunOfSnapshot, kWorldOfSnapshot}) state.extra.erase(name);
   if (!weights.empty()) state.extra[kWeights] = weights;
   weights_ = weights;
   saver_.begin(site_.comm, state, pieces());

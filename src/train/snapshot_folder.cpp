@@ -172,9 +172,9 @@ void join_manifests(const std::string& folder, int world) {
 
 }  // namespace
 
-std::string default_snapshot_dir(const std::string& proj_dir) {
+std::string snapshot_folder(const std::string& base, const std::string& proj_dir) {
   const std::string path = fs::absolute(proj_dir).lexically_normal().string();
-  return cat("/dev/shm/rookery-", ::getuid(), "-", hex(XXH64(path.data(), path.size(), 0)));
+  return cat(base.empty() ? "/dev/shm" : base, "/rookery-", ::getuid(), "-", hex(XXH64(path.data(), path.size(), 0)));
 }
 
 bool lies_in_memory(const std::string& folder) {

@@ -17,9 +17,10 @@ namespace rk {
 inline constexpr const char* kRunOfSnapshot = "run";
 inline constexpr const char* kWorldOfSnapshot = "shards";
 
-std::string default_snapshot_dir(const std::string& proj_dir);  // under /dev/shm
-bool lies_in_memory(const std::string& folder);                 // of what exists of it
-std::string manifest_name(int rank);                            // "shard-00003.json"
+// The folder of a run in `base`, /dev/shm where that is empty: a name of its own, so that nothing else is in the way of what is removed.
+std::string snapshot_folder(const std::string& base, const std::string& proj_dir);
+bool lies_in_memory(const std::string& folder);  // of what exists of it
+std::string manifest_name(int rank);             // "shard-00003.json"
 
 // The run in proj_dir: what its snapshots carry. "": it has no name yet.
 std::string run_name(const std::string& proj_dir);

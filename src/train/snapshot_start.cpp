@@ -8,9 +8,7 @@
 
 namespace rk {
 
-std::string snapshot_dir(const RunConfig& config) {
-  return config.snapshot_dir.empty() ? default_snapshot_dir(config.proj_dir) : config.snapshot_dir;
-}
+std::string snapshot_dir(const RunConfig& config) { return snapshot_folder(config.snapshot_dir, config.proj_dir); }
 
 void prefer_snapshot(Start& start, const RunConfig& config, Comm& comm, int node) {
   if (config.snapshot_every.every <= 0 || !start.automatic) return;

@@ -58,8 +58,7 @@ void Snapshots::begin(CheckpointState state, const std::vector<TensorPiece>& pie
   for (const TensorPiece& p : pieces) own += p.data.n_bytes();
   ShardTarget target{.folder = folder(), .file = shard_name(comm_.rank()), .needed_bytes = own + own / 100 + 65536, .durable = false};
   target.before = [dir = site_.dir, own] {
-    fs::create_directories(dir);
-    ::chmod(dir.c_str(), 0700);
+    if (fs::create_directories(dir)) ::chmod(dir.c_str(), 0700);
     require_memory(dir, own);
   };
   target.then = [this, json = folder() + "/" + manifest_name(comm_.rank())] {

@@ -42,5 +42,5 @@ check "with room the next one is made" wait_for 60 says "$work/fourth.log" "^sna
 touch "$work/run/stop"
 wait $run
 check "it ends as asked" equal $? 75
-check "and takes its snapshots along" gone "$disk/snapshots/step-*"
+check "and takes its snapshots along" gone "$disk/snapshots/rookery-*"
 finish

@@ -181,15 +181,15 @@ TEST_F(SnapshotTest, a_run_goes_on_from_its_snapshot) {
                                 }),
                Error);
   ASSERT_TRUE(step_folders(c.proj_dir).empty());
-  ASSERT_FALSE(step_folders(c.snapshot_dir).empty());
-  const int64_t step = step_folders(c.snapshot_dir).front().step;
+  ASSERT_FALSE(step_folders(snapshot_dir(c)).empty());
+  const int64_t step = step_folders(snapshot_dir(c)).front().step;
   EXPECT_GE(step, 4);
   c.resume = "auto";
   const auto second = tiny_train(c, 2)[0];
   EXPECT_GE(second.steps.front(), 5);
   const auto begin = static_cast<std::ptrdiff_t>(second.steps.front() - 1);
   EXPECT_EQ(second.loss, std::vector<double>(expected.loss.begin() + begin, expected.loss.end()));
-  EXPECT_FALSE(fs::exists(c.snapshot_dir));  // the end of a run needs none
+  EXPECT_FALSE(fs::exists(snapshot_dir(c)));  // the end of a run needs none
   EXPECT_TRUE(fs::exists(c.proj_dir + "/step-00000020/manifest.json"));
 }
 
