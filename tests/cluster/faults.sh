@@ -5,6 +5,8 @@
 # run names its seed, and "--runs 1 --seed SEED --only KIND" makes it again. The last lines are the table of docs/reliability.md.
 # A run must end or start again by itself within 30 s (60 s if a host was lost), leave no process behind and lose no complete checkpoint;
 # its newest checkpoint must be readable, and its final weights those of the undisturbed run, bit by bit.
+# What it mounts is seen by it and its nodes alone, and goes when they go.
+if [ -z "${own_mounts:-}" ] && unshare --mount true 2> /dev/null; then own_mounts=1 exec unshare --mount --propagation slave bash "$0" "$@"; fi
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 n_runs=1 first_seed=1
@@ -73,7 +75,7 @@ step_folders() { find "$1" -maxdepth 1 -name 'step-????????' -printf '%f\n' 2> /
 # Looks at the complete checkpoints all the time: the newest never gets older, and none vanishes without a newer one.
 watch_checkpoints() {
   local newest='' most=0 now=()
-  while :; do
+  while kill -0 $$; do # as long as this test
     mapfile -t now < <(step_folders "$dir")
     if [ ${#now[@]} -lt $most ]; then echo "${#now[@]} complete ones after $most" >> "$log.lost"; fi
     if [ ${#now[@]} != 0 ]; then
