@@ -5,10 +5,12 @@
 # run names its seed, and "--runs 1 --seed SEED --only KIND" makes it again. The last lines are the table of docs/reliability.md.
 # A run must end or start again by itself within 30 s (60 s if a host was lost), leave no process behind and lose no complete checkpoint;
 # its newest checkpoint must be readable, and its final weights those of the undisturbed run, bit by bit.
+# What it mounts is seen by it and its nodes alone, and goes when they go.
+if [ -z "${own_mounts:-}" ] && unshare --mount true 2> /dev/null; then own_mounts=1 exec unshare --mount --propagation slave bash "$0" "$@"; fi
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 n_runs=1 first_seed=1
-kinds=(rank rank_of_two stop write crash poweroff cut alone headless disk)
+kinds=(rank rank_of_two snapshot stop write crash poweroff cut alone headless disk disk_of_one)
 shift
 while [ $# -ge 2 ]; do
   case $1 in
@@ -32,6 +34,7 @@ summed=("${small[@]}" --deterministic_reduce 1)
 # Its checkpoints take about as long as its steps.
 large=("${common[@]}" "${tiny[@]}" --n_layer 4 --n_embd 192 --max_steps 24 --save_every 1)
 keep_last=3
+declare -A reference_of=([write]=large [crash]=summed [poweroff]=summed [cut]=summed) # small for all others
 
 now_ms() { date +%s%3N; }
 pick() { picked=$(((RANDOM * 32768 + RANDOM) % $1)); } # not $(...): a subshell has random numbers of its own
@@ -72,7 +75,7 @@ step_folders() { find "$1" -maxdepth 1 -name 'step-????????' -printf '%f\n' 2> /
 # Looks at the complete checkpoints all the time: the newest never gets older, and none vanishes without a newer one.
 watch_checkpoints() {
   local newest='' most=0 now=()
-  while :; do
+  while kill -0 $$; do # as long as this test
     mapfile -t now < <(step_folders "$dir")
     if [ ${#now[@]} -lt $most ]; then echo "${#now[@]} complete ones after $most" >> "$log.lost"; fi
     if [ ${#now[@]} != 0 ]; then
@@ -86,7 +89,7 @@ watch_checkpoints() {
 newest_is_readable() {
   local newest
   newest=$(step_folders "$dir" | tail -n 1)
-  [ -z "$newest" ] || "$rookery" inspect "$dir/$newest" > "$log.inspect" 2>&1
+  [ -z "$newest" ] || "$rookery" verify "$dir/$newest" > "$log.inspect" 2>&1
 }
 
 # wrong WHAT: this run has a fault; says it once.
@@ -129,8 +132,9 @@ must_end() { # must_end CODE PID...
 }
 no_process() { ! pgrep -f -- "--proj_dir $dir " > /dev/null; }
 nothing_left() { if wait_for "${1:-10}" no_process; then remember ended; else wrong "processes are left"; fi; }
-same_result() { # same_result REFERENCE
-  if [ "$(numbers "$dir")" = "$(numbers "$work/$1")" ] && cmp -s "$dir/rwkv-final.pth" "$work/$1/rwkv-final.pth"; then
+same_result() {
+  local reference=${reference_of[$kind]:-small}
+  if [ "$(numbers "$dir")" = "$(numbers "$work/$reference")" ] && cmp -s "$dir/rwkv-final.pth" "$work/$reference/rwkv-final.pth"; then
     remember same
   else
     wrong "losses or weights differ"
@@ -139,7 +143,7 @@ same_result() { # same_result REFERENCE
 
 # A random moment of a run of STEPS steps: while it starts, in one run out of eight, or in the step after a random one.
 random_moment() { # random_moment STEPS
-  local step
+  hurt_step=-1
   wait_for 60 running
   pick 8
   if [ $picked = 0 ]; then
@@ -147,10 +151,10 @@ random_moment() { # random_moment STEPS
     moment="$picked ms after the start of ranks"
   else
     pick "$1"
-    step=$picked
+    hurt_step=$picked
     pick 50
-    moment="$picked ms after step $step"
-    until past_step "$dir" "$step" || ! running; do sleep 0.02; done
+    moment="$picked ms after step $hurt_step"
+    until past_step "$dir" "$hurt_step" || ! running; do sleep 0.02; done
   fi
   pause_ms "$picked"
 }
@@ -193,21 +197,29 @@ run_rank() {
   hurt_rank KILL
   must_end 0 "${launchers[@]}"
   nothing_left
-  same_result small
+  same_result
 }
 run_rank_of_two() {
   starts 2 --nnodes 2 --max_restarts 3 -- "${small[@]}"
   hurt_rank KILL
   must_end 0 "${launchers[@]}"
   nothing_left
-  same_result small
+  same_result
+}
+run_snapshot() { # goes on from a copy in each host's memory
+  starts 2 --nnodes 2 --max_restarts 3 -- "${small[@]}" --save_every 100 --snapshot_every 5
+  hurt_rank KILL
+  if [ $((hurt_step % 100)) -ge 25 ]; then wait_for 60 says "$log.0" "resumed from /dev/shm/" || wrong "does not go on from a snapshot"; fi
+  must_end 0 "${launchers[@]}"
+  nothing_left
+  same_result
 }
 run_stop() {
   starts 2 --nnodes 2 --max_restarts 3 -- "${small[@]}"
   hurt_rank STOP
   must_end 0 "${launchers[@]}"
   nothing_left
-  same_result small
+  same_result
 }
 run_write() { # one rank, or both at once
   local step victims
@@ -229,14 +241,14 @@ run_write() { # one rank, or both at once
   fi
   must_end 0 "${launchers[@]}"
   nothing_left
-  same_result large
+  same_result
 }
 elastic() { # elastic crash|poweroff|cut: node 1 is lost, node 0 goes on alone
   starts 2 --nnodes 1:2 --max_restarts 3 -- "${summed[@]}"
   hurt_host "$1" n1 restarted_or_over
   must_end 0 "${launchers[0]}"
   nothing_left 30
-  same_result summed
+  same_result
   nodes down
   nodes up 2
 }
@@ -249,7 +261,7 @@ run_alone() { # node 1 without power, and both are needed: node 0 ends with a se
   must_say 0 "node 1 .* is lost"
   nothing_left 30
   by_hand "${small[@]}"
-  same_result small
+  same_result
 }
 run_headless() { # node 0 without power: node 1 ends with a sentence
   starts 2 --nnodes 2 --max_restarts 3 -- "${small[@]}"
@@ -257,7 +269,7 @@ run_headless() { # node 0 without power: node 1 ends with a sentence
   must_say 1 "node 0 is lost"
   nothing_left 30
   by_hand "${small[@]}"
-  same_result small
+  same_result
 }
 run_disk() { # a disk that both nodes share fills up for a while
   starts 2 --nnodes 2 -- "${small[@]}" --save_every 5
@@ -269,7 +281,21 @@ run_disk() { # a disk that both nodes share fills up for a while
   rm "$disk/ballast"
   must_end 0 "${launchers[@]}"
   nothing_left
-  same_result small
+  same_result
+}
+
+run_disk_of_one() { # the disk for snapshots of node 1 is too small: only snapshots suffer
+  moment="from the start"
+  what="full disk for snapshots"
+  mkdir "$dir.local"
+  nodes disk n1 "$dir.local" 100k
+  starts 2 --nnodes 2 -- "${small[@]}" --snapshot_every 5 --snapshot_dir "$dir.local"
+  wait_for 60 past_step "$dir" 10
+  remember hurt
+  must_notice 30 says "$log.0" "snapshot of step .* was given up"
+  must_end 0 "${launchers[@]}"
+  nothing_left
+  same_result
 }
 
 # Mounted before the nodes start: they see what is there then.
@@ -279,7 +305,8 @@ mount -t tmpfs -o size=10m tmpfs "$disk"
 trap 'nodes down; umount "$disk"; rm -rf "$work"' EXIT
 
 nodes up 2
-for reference in small summed large; do
+mapfile -t references < <(for kind in "${kinds[@]}"; do echo "${reference_of[$kind]:-small}"; done | sort -u)
+for reference in "${references[@]}"; do
   declare -n options=$reference
   dir=$work/$reference log=$work/$reference
   starts 1 --nnodes 1 -- "${options[@]}"

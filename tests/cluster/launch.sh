@@ -90,7 +90,7 @@ launch 1 "$work/wrong" --secret_file "$work/another_secret" --nnodes 2 --nproc_p
 check "wrong secret: exit code" equal $? 2
 check "wrong secret: one sentence" equal "$(grep -c secret "$work/wrong")" 1
 told strangers "wrong secret: refused" "it does not know the secret"
-nodes exec n1 bash -c "exec 3<> /dev/tcp/n0/$meeting_port; sleep 30" & disown
+(nodes exec n1 bash -c "exec 3<> /dev/tcp/n0/$meeting_port; sleep 30") 2> /dev/null &
 nodes exec n1 bash -c "exec 3<> /dev/tcp/n0/$meeting_port; head -c 100000 /dev/urandom >&3; cat <&3" > /dev/null 2>&1
 nodes exec n1 bash -c "exec 3<> /dev/tcp/n0/$meeting_port; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3" > /dev/null 2>&1
 refusals() { [ "$(grep -c "refused a connection" "$work/strangers.0")" -ge "$1" ]; }
