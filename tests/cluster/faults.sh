@@ -271,14 +271,14 @@ run_headless() { # node 0 without power: node 1 ends with a sentence
   by_hand "${small[@]}"
   same_result
 }
+told_and_freed() { says "$log.0" "saves again at the next interval" && rm "$disk/ballast"; }
 run_disk() { # a disk that both nodes share fills up for a while
   starts 2 --nnodes 2 -- "${small[@]}" --save_every 5
-  random_moment $((steps - 50))
+  random_moment $((steps - 120)) # the last save is to find room again
   what="disk full"
   head -c 100m /dev/zero > "$disk/ballast" 2> /dev/null
   remember hurt
-  must_notice 30 says "$log.0" "saves again at the next interval"
-  rm "$disk/ballast"
+  must_notice 30 told_and_freed
   must_end 0 "${launchers[@]}"
   nothing_left
   same_result
@@ -335,7 +335,7 @@ for kind in "${kinds[@]}"; do
     else
       tail -n 15 "$log".[01]
     fi
-    rm -rf "$dir" "$log".*
+    rm -rf "$dir" "$log".* "$disk"/*
   done
 done
 
