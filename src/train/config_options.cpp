@@ -252,7 +252,7 @@ Options run_options() {
       whole("keep_best", &C::keep_best, {0}, "checkpoint folders with the smallest validation losses that are kept besides; 0 = none"),
       snapshot_every,
       text("snapshot_dir", &C::snapshot_dir, "a folder of the rank's own host",
-           "where snapshots go; empty = a folder of this run under /dev/shm, which is memory"),
+           "where snapshots go, in a folder named after the run; empty = /dev/shm, which is memory"),
       yes_no("snapshot_partner", &C::snapshot_partner,
              "1 = ranks of another node hold each snapshot once more, so that a lost node loses none"),
       whole("max_bad_steps", &C::max_bad_steps, {0},

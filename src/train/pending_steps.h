@@ -28,7 +28,7 @@ class PendingSteps {
   }
   void drop() { steps_.pop_back(); }  // the one that was begun last
   // Seconds that a save made the next step wait for its beginning: they are part of it.
-  void pause(double seconds) { pause_ += std::chrono::duration<double>(seconds); }
+  void pause(double seconds) { pause_ += Seconds(seconds); }
   size_t size() const { return steps_.size(); }
   void queued() { steps_.back().queued = std::chrono::steady_clock::now(); }  // all work of the newest
   int64_t oldest() const { return steps_.front().report.step; }
@@ -42,9 +42,11 @@ class PendingSteps {
   StepReport complete(const StepValues& values, const Scale& scale);
 
  private:
+  using Seconds = std::chrono::duration<double>;
   std::deque<PendingStep> steps_;
   std::vector<int64_t> offsets_;
-  std::chrono::duration<double> pause_{0};
+  Seconds pause_{0};                            // before the next step
+  Seconds too_much_{0};                         // that the last steps were told
   std::chrono::steady_clock::time_point last_;  // when the step before was completed
 };
 
