@@ -88,8 +88,10 @@ watch_checkpoints() {
 }
 newest_is_readable() {
   local newest
-  newest=$(step_folders "$dir" | tail -n 1)
-  [ -z "$newest" ] || "$rookery" verify "$dir/$newest" > "$log.inspect" 2>&1
+  while newest=$(step_folders "$dir" | tail -n 1) && [ -n "$newest" ]; do
+    if "$rookery" verify "$dir/$newest" > "$log.verify" 2>&1; then return; fi
+    if [ -e "$dir/$newest" ]; then return 1; fi # otherwise newer ones have taken its place
+  done
 }
 
 # wrong WHAT: this run has a fault; says it once.
@@ -113,7 +115,7 @@ must_notice() { # must_notice LIMIT COMMAND...: until COMMAND succeeds
     nodes crash n1
   fi
   if [ $noticed_ms -gt "${longest[$kind]:-0}" ]; then longest[$kind]=$noticed_ms; fi
-  if newest_is_readable; then remember readable; else wrong "newest checkpoint: $(cat "$log.inspect")"; fi
+  if newest_is_readable; then remember readable; else wrong "newest checkpoint: $(cat "$log.verify")"; fi
 }
 # The launchers end, with CODE.
 must_end() { # must_end CODE PID...
@@ -274,6 +276,7 @@ run_headless() { # node 0 without power: node 1 ends with a sentence
 told_and_freed() { says "$log.0" "saves again at the next interval" && rm "$disk/ballast"; }
 run_disk() { # a disk that both nodes share fills up for a while
   starts 2 --nnodes 2 -- "${small[@]}" --save_every 5
+  wait_for 60 past_step "$dir" 1
   random_moment $((steps - 120)) # the last save is to find room again
   what="disk full"
   head -c 100m /dev/zero > "$disk/ballast" 2> /dev/null
@@ -335,7 +338,7 @@ for kind in "${kinds[@]}"; do
     else
       tail -n 15 "$log".[01]
     fi
-    rm -rf "$dir" "$log".* "$disk"/*
+    rm -rf "$dir" "$log".* "$disk/ballast"
   done
 done
 
