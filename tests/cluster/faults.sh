@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs that are hurt: ranks killed or stopped, writes of checkpoints cut off, hosts crashed, without power or network, full disks.
 #   faults.sh ROOKERY [--runs N] [--seed S] [--only KIND,KIND...]
-# N runs of every kind (1 unless said otherwise; docs/reliability.md has 50), with the random numbers of seeds S, S + 1, ...: the line of a
+# N runs of every kind (1 unless said otherwise), with the random numbers of seeds S, S + 1, ...: the line of a
 # run names its seed, and "--runs 1 --seed SEED --only KIND" makes it again. The last lines are the table of docs/reliability.md.
 # A run must end or start again by itself within 30 s (60 s if a host was lost), leave no process behind and lose no complete checkpoint;
 # its newest checkpoint must be readable, and its final weights those of the undisturbed run, bit by bit.
