@@ -211,7 +211,9 @@ run_rank_of_two() {
 run_snapshot() { # goes on from a copy in each host's memory
   starts 2 --nnodes 2 --max_restarts 3 -- "${small[@]}" --save_every 100 --snapshot_every 5
   hurt_rank KILL
-  if [ $((hurt_step % 100)) -ge 25 ]; then wait_for 60 says "$log.0" "resumed from /dev/shm/" || wrong "does not go on from a snapshot"; fi
+  if [ $((hurt_step % 100)) -ge 25 ] && [ $((hurt_step % 100)) -le 80 ]; then # no checkpoint has just been written
+    wait_for 60 says "$log.0" "resumed from /dev/shm/" || wrong "does not go on from a snapshot"
+  fi
   must_end 0 "${launchers[@]}"
   nothing_left
   same_result
