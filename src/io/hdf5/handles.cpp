@@ -14,6 +14,8 @@ std::mutex& library_mutex() {
 
 bool start_library() {
   setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);  // read once, when the library starts
+  // A file whose closing failed (full disk) is half gone, and the library's own end of a process would walk into it.
+  if (H5dont_atexit() < 0) return false;
   return H5open() >= 0;
 }
 
