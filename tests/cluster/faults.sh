@@ -10,7 +10,7 @@ if [ -z "${own_mounts:-}" ] && unshare --mount true 2> /dev/null; then own_mount
 # shellcheck source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 n_runs=1 first_seed=1
-kinds=(rank rank_of_two snapshot stop write crash poweroff cut alone headless disk disk_of_one)
+kinds=(rank rank_of_two snapshot partner stop write crash poweroff cut alone headless disk disk_of_one)
 shift
 while [ $# -ge 2 ]; do
   case $1 in
@@ -34,7 +34,7 @@ summed=("${small[@]}" --deterministic_reduce 1)
 # Its checkpoints take about as long as its steps.
 large=("${common[@]}" "${tiny[@]}" --n_layer 4 --n_embd 192 --max_steps 24 --save_every 1)
 keep_last=3
-declare -A reference_of=([write]=large [crash]=summed [poweroff]=summed [cut]=summed) # small for all others
+declare -A reference_of=([write]=large [partner]=summed [crash]=summed [poweroff]=summed [cut]=summed) # small for all others
 
 now_ms() { date +%s%3N; }
 pick() { picked=$(((RANDOM * 32768 + RANDOM) % $1)); } # not $(...): a subshell has random numbers of its own
@@ -247,8 +247,8 @@ run_write() { # one rank, or both at once
   nothing_left
   same_result
 }
-elastic() { # elastic crash|poweroff|cut: node 1 is lost, node 0 goes on alone
-  starts 2 --nnodes 1:2 --max_restarts 3 -- "${summed[@]}"
+elastic() { # elastic crash|poweroff|cut OPTIONS...: node 1 is lost, node 0 goes on alone
+  starts 2 --nnodes 1:2 --max_restarts 3 -- "${summed[@]}" "${@:2}"
   hurt_host "$1" n1 restarted_or_over
   must_end 0 "${launchers[0]}"
   nothing_left 30
@@ -257,6 +257,12 @@ elastic() { # elastic crash|poweroff|cut: node 1 is lost, node 0 goes on alone
   nodes up 2
 }
 run_crash() { elastic crash; }
+run_partner() { # what only the lost host's memory would have held, its partner has, too
+  elastic crash --save_every 100 --snapshot_every 5 --snapshot_partner 1
+  if [ $((hurt_step % 100)) -ge 40 ] && [ $((hurt_step % 100)) -le 80 ]; then # no checkpoint has just been written
+    says "$log.0" "resumed from /dev/shm/" || wrong "does not go on from its partner's snapshot"
+  fi
+}
 run_poweroff() { elastic poweroff; }
 run_cut() { elastic cut; }
 run_alone() { # node 1 without power, and both are needed: node 0 ends with a sentence
