@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -18,6 +19,7 @@
 #include "launch/run_record.h"
 #include "launch/signal_queue.h"
 #include "launch/signals.h"
+#include "train/bad_steps.h"
 #include "train/checkpoint.h"
 
 extern char** environ;
@@ -258,6 +260,8 @@ void Leader::wait_a_moment(std::chrono::seconds time) {
 // Whether to start again; says why or why not.
 bool Leader::restarts(int code, int n_restarts) {
   if (!worth_a_restart(code)) return false;
+  // The same steps would be as bad again.
+  if (!job_.proj_dir.empty() && std::filesystem::exists(job_.proj_dir + "/" + bad_steps_file)) return false;
   const int n_nodes = static_cast<int>(members_.size()) + 1;
   std::string why = lost_.empty() ? explanation(code) : lost_ + " was lost";
   if (why.empty()) why = cat("the run ended with exit code ", code);

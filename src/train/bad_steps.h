@@ -11,6 +11,8 @@
 
 namespace rk {
 
+inline constexpr char bad_steps_file[] = "bad-steps.json";  // in proj_dir, of the run that they have ended
+
 class BadSteps {
  public:
   // most: so many in a row are too many; 0: any number is borne.

@@ -17,6 +17,8 @@ RunGuard::RunGuard(const GuardedRun& run, bool writes)
   const bool several = comm.size() > 1;
   const auto show_life = [&] { heartbeats_.emplace(run_.config.proj_dir + "/ranks.alive", comm.rank(), comm.size()); };
   const bool shows_life = writes && several;
+  std::error_code none;
+  if (writes && leads()) std::filesystem::remove(run_.config.proj_dir + "/" + bad_steps_file, none);
   if (shows_life && leads()) show_life();  // makes the file: no other rank's first sign may be lost by that
   slow_ranks_ = SlowRanks(gather_texts(comm, host_name()));
   if (shows_life && !leads()) show_life();
@@ -78,7 +80,7 @@ void RunGuard::note(const StepReport& r, double next_loss_scale) {
 void RunGuard::stop_at_bad_steps() {
   watchdog_->pause();
   const std::string culprit = first_not_finite(run_.ex, run_.model, run_.shards, run_.comm);
-  const std::string report = run_.config.proj_dir + "/bad-steps.json";
+  const std::string report = run_.config.proj_dir + "/" + bad_steps_file;
   const bool told = leads() && bad_steps_.write_report(report, run_.source, run_.config.ctx_len, culprit);
   std::vector<std::string> warnings;
   const std::optional<std::string> newest = newest_checkpoint(run_.config.proj_dir, warnings);

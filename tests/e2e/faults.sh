@@ -104,8 +104,9 @@ rm -rf "$work/run"
 for ranks in 1 2; do
   "$rookery" train "${options[@]}" --devices $ranks --max_steps 3 --save_every 3 > "$work/log" 2>&1
   check "$ranks ranks: a good beginning" exists "$work/run/step-00000003/manifest.json"
-  "$rookery" train "${options[@]}" --devices $ranks --resume auto --max_steps 1000 --save_every 1 --lr_init 1e38 --grad_clip 0 --max_bad_steps 4 > "$work/log" 2>&1
+  "$rookery" train "${options[@]}" --devices $ranks --resume auto --max_steps 1000 --save_every 1 --lr_init 1e38 --grad_clip 0 --max_bad_steps 4 --max_restarts 1 > "$work/log" 2>&1
   check "$ranks ranks, bad steps: exit code" equal $? 1
+  check "$ranks ranks, bad steps: they would come again" equal "$(grep -c 'restart 1 of' "$work/log")" 0
   check "$ranks ranks, bad steps: samples" says "$work/log" "its update is skipped on all ranks; samples [0-9]*-[0-9]* (token offsets [0-9]"
   check "$ranks ranks, bad steps: the end" says "$work/log" "had no finite loss or gradient (--max_bad_steps 4)"
   check "$ranks ranks, bad steps: where to go on" says "$work/log" "resume auto goes back to $work/run/step-"
