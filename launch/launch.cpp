@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -44,6 +45,7 @@ void check_program(const LaunchOptions& o, Job& job) {
   validate(config, o.nnodes * o.nproc_per_node);
   check_files(config);
   job.proj_dir = config.proj_dir;
+  job.start_limit_s = std::max(20.0, config.comm_timeout_s);
   job.global_bsz = config.micro_auto ? 0 : config.global_bsz;
   const bool can_resume = config.train_stage != 1;
   job.max_restarts = can_resume ? o.max_restarts >= 0 ? o.max_restarts : static_cast<int>(config.max_restarts) : 0;

@@ -224,11 +224,20 @@ int Leader::run_once() {
   log_info(cat("started ", n_ranks, n_ranks == 1 ? " rank" : " ranks", " under mpirun",
                members_.empty() ? "" : cat(" on ", n_members + 1, " nodes"), "; Ctrl+C saves and stops"));
   std::optional<Clock::time_point> kill_at;
+  const auto give_up = [&] {
+    mpirun_->signal(SIGTERM);
+    kill_at = Clock::now() + mpirun_grace;
+  };
+  const auto began = Clock::now();
+  bool met = job_.start_limit_s == 0;
   while (!mpirun_->exit_code() && !leaving_) {
     poll_once();
-    if (members_.size() < n_members && !kill_at) {
-      mpirun_->signal(SIGTERM);  // it would wait for the lost node for a minute and longer
-      kill_at = Clock::now() + mpirun_grace;
+    if (members_.size() < n_members && !kill_at) give_up();  // mpirun would wait for the lost node for a minute and longer
+    met = met || ranks_listen();
+    if (!met && !kill_at && Clock::now() - began > std::chrono::duration<double>(job_.start_limit_s)) {
+      // A rank that stands still before the ranks have met is noticed by no other.
+      log_error(cat("the ranks have not met within ", job_.start_limit_s, " s: one of them hangs"));
+      give_up();
     }
     if (kill_at && Clock::now() >= *kill_at) mpirun_->signal(SIGKILL);
     tell_ranks();

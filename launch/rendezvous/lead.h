@@ -13,11 +13,12 @@ struct Job {
   int nproc_per_node = 1;
   int nnodes = 1, min_nnodes = 1;  // when it begins; fewest to go on with
   int max_restarts = 0;
-  std::string proj_dir;    // of `train`; empty: of nothing that trains
-  int64_t global_bsz = 0;  // samples of a step as it begins
-  std::string interface;   // of node 0, for NCCL; empty: its own choice
-  std::string network;     // of node 0
-  std::string folder;      // working directory, where there are several nodes
+  std::string proj_dir;      // of `train`; empty: of nothing that trains
+  double start_limit_s = 0;  // from the start of mpirun until all ranks have met; 0: any time
+  int64_t global_bsz = 0;    // samples of a step as it begins
+  std::string interface;     // of node 0, for NCCL; empty: its own choice
+  std::string network;       // of node 0
+  std::string folder;        // working directory, where there are several nodes
 };
 
 // The job's words for so many nodes; with fewer than at first a step keeps its samples.

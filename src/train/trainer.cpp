@@ -432,14 +432,16 @@ ExitCode Trainer::run() {
   open();
   for (const auto& r : horizon_.remarks) observer_.line(r);
   plan_memory();
+  start_guard(true);
+  watchdog_->pause();  // loading takes its time, but no rank may stand still meanwhile
   load();
   agree(comm_, [&] {
     if (!leads()) return;
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  start_guard(true);
   saving_->start(*watchdog_, state_, start_);
+  watchdog_->resume();
   while (!horizon_.reached(state_.step)) {
     if (!queue_step()) return leave_step();
     after_step();
@@ -448,7 +450,6 @@ ExitCode Trainer::run() {
   return finish(false);
 }
 
-// What a run needs beside its tensors before its first step.
 void Trainer::start_guard(bool writes) {
   guard_.emplace(GuardedRun{config_, comm_, bare(), *model_, *shards_, *source_, observer_, flags_}, writes);
   watchdog_ = &guard_->watchdog();
@@ -471,11 +472,10 @@ void Trainer::replay(int64_t last_step) {
   }
 }
 
-// last_step: of a replay.
-ExitCode drive(Trainer& trainer, Comm& comm, std::optional<int64_t> last_step) {
+ExitCode drive(Trainer& trainer, Comm& comm, std::optional<int64_t> replay_to) {
   try {
-    if (!last_step) return trainer.run();
-    trainer.replay(*last_step);
+    if (!replay_to) return trainer.run();
+    trainer.replay(*replay_to);
     return ExitCode::done;
   } catch (...) {
     comm.give_up();  // before the memory goes that its collectives use
