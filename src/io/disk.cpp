@@ -102,4 +102,10 @@ void NewFile::finish() {
   rename_file(temporary_, path_);
 }
 
+void write_file(const std::string& path, const std::string& text) {
+  NewFile file(path, text.size());
+  file.write(text.data(), text.size());
+  file.finish();
+}
+
 }  // namespace rk

@@ -40,4 +40,6 @@ class NewFile {
   uint64_t position_ = 0, not_started_ = 0;
 };
 
+void write_file(const std::string& path, const std::string& text);  // a NewFile of it
+
 }  // namespace rk

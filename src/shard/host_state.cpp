@@ -1,8 +1,8 @@
 #include "shard/host_state.h"
 
 #include <algorithm>
-#include <csignal>
 
+#include "base/thread_signals.h"
 #include "kernels/adamw/op.h"
 #include "kernels/elementwise/op.h"
 #include "kernels/step_control/op.h"
@@ -179,9 +179,7 @@ void HostState::refresh(const Exec& ex, size_t part) {
 }
 
 void HostState::work() {
-  sigset_t all;  // signals belong to the training thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  leave_signals_to_others();
   gpu_.make_current();
   std::unique_lock lock(mutex_);
   while (true) {

@@ -1,9 +1,9 @@
 #include "train/background_export.h"
 
 #include <algorithm>
-#include <csignal>
 
 #include "base/error.h"
+#include "base/thread_signals.h"
 #include "io/tensor_file.h"
 #include "train/checkpoint_tensors.h"
 
@@ -63,9 +63,7 @@ void BackgroundExport::wait() {
 }
 
 void BackgroundExport::work() {
-  sigset_t all;  // signals belong to the training thread
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  leave_signals_to_others();
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stop_ || !jobs_.empty(); });

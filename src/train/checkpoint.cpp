@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <set>
 #include <thread>
 
+#include "base/thread_signals.h"
 #include "comm/texts.h"
 #include "io/disk.h"
 #include "train/checkpoint_folders.h"
@@ -58,10 +58,7 @@ struct CheckpointSaver::Impl {
     }
     place_pieces(manifest, temporary);
     remove_strangers(names);
-    const std::string text = to_text(manifest);
-    NewFile file(temporary + "/manifest.json", text.size());
-    file.write(text.data(), text.size());
-    file.finish();
+    write_file(temporary + "/manifest.json", to_text(manifest));
     install_folder(proj_dir, temporary, manifest.state.step);
     apply_keep_rule(proj_dir, manifest.state.step, keep, kept);
   }
@@ -70,9 +67,7 @@ struct CheckpointSaver::Impl {
   void start_install(const std::vector<std::string>& entries, const std::set<int64_t>& kept) {
     installed = false;
     installing = std::thread([this, entries, kept] {
-      sigset_t all;  // signals belong to the training thread
-      sigfillset(&all);
-      pthread_sigmask(SIG_BLOCK, &all, nullptr);
+      leave_signals_to_others();
       try {
         install(entries, kept);
       } catch (const std::exception& e) {

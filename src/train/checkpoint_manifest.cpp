@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/hex.h"
 
 namespace rk {
 namespace {
@@ -19,11 +20,7 @@ constexpr const char* format_name = "rookery-checkpoint";
 // Bytes that are no UTF-8 (in a path of the configuration) become U+FFFD.
 std::string dump(const json& j, int indent = -1) { return j.dump(indent, ' ', false, json::error_handler_t::replace); }
 
-std::string hash(const void* data, size_t n_bytes) {
-  char hex[17];
-  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(XXH64(data, n_bytes, 0)));
-  return hex;
-}
+std::string hash(const void* data, size_t n_bytes) { return hex(XXH64(data, n_bytes, 0)); }
 
 std::string checksum_of(const json& j) {
   const std::string text = dump(j);

@@ -4,11 +4,11 @@
 #include <xxhash.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/thread_signals.h"
 #include "io/disk.h"
 #include "io/hdf5/flat_file.h"
 
@@ -91,10 +91,7 @@ void ShardWriter::start(const ShardTarget& target, const Manifest& m, const std:
 }
 
 void ShardWriter::run(const Manifest& m) {
-  // Signals belong to the training thread.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  leave_signals_to_others();
   const auto began = std::chrono::steady_clock::now();
   try {
     if (ex_.gpu) ex_.gpu->make_current();

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <vector>
 
+#include "base/thread_signals.h"
 #include "comm/texts.h"
 #include "io/disk.h"
 #include "train/checkpoint_folders.h"
@@ -101,9 +101,7 @@ PartnerExchange::~PartnerExchange() {
 // Stores the part `received`, and reads the part `next` of the own file.
 void PartnerExchange::background(int64_t received, int64_t next) {
   thread_ = std::thread([this, received, next] {
-    sigset_t all;  // signals belong to the training thread
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    leave_signals_to_others();
     if (!error_.empty()) return;
     const auto from = static_cast<int64_t>((group_.comm->rank() + 1) % group_.comm->size()) * piece_;
     for (int64_t at = 0, n = other_ < 0 || received < 0 ? 0 : std::min(piece_, partner_bytes_ - received * piece_); at < n;) {
@@ -147,10 +145,7 @@ bool PartnerExchange::go_on() {
 void PartnerExchange::finish() {
   if (error_.empty() && other_ >= 0) {
     try {
-      const std::string json = folder_ + "/" + manifest_name(group_.partner);
-      NewFile file(json, text_.size());
-      file.write(text_.data(), text_.size());
-      file.finish();
+      write_file(folder_ + "/" + manifest_name(group_.partner), text_);
     } catch (const std::exception& e) {
       error_ = e.what();
     }

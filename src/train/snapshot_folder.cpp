@@ -15,6 +15,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "comm/agree.h"
 #include "comm/texts.h"
 #include "io/disk.h"
@@ -28,23 +29,11 @@ namespace fs = std::filesystem;
 constexpr int64_t kSentBytes = int64_t{64} << 20;  // at a time
 constexpr long kMagicOfTmpfs = 0x01021994;         // <linux/magic.h>
 
-std::string hex(uint64_t x) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(x));
-  return text;
-}
-
 std::string content_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
-}
-
-void write_file(const std::string& path, const std::string& text) {
-  NewFile file(path, text.size());
-  file.write(text.data(), text.size());
-  file.finish();
 }
 
 // A shard that is whole as far as its size tells.

@@ -3,11 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
 
+#include "base/thread_signals.h"
 #include "device/host_memory.h"
 #include "io/disk.h"
 #include "train/checkpoint_folders.h"
@@ -65,10 +65,7 @@ void Snapshots::begin(CheckpointState state, const std::vector<TensorPiece>& pie
     Manifest one = manifest_;
     one.files = {writer_.file()};
     one.parts = writer_.parts();
-    const std::string text = to_text(one);
-    NewFile file(json, text.size());
-    file.write(text.data(), text.size());
-    file.finish();
+    write_file(json, to_text(one));
   };
   writing_ = true;
   writer_.start(target, manifest_, pieces);
@@ -131,9 +128,7 @@ void Snapshots::remove() {
 void Snapshots::in_background(const std::function<void()>& action) {
   if (cleaner_.joinable()) cleaner_.join();
   cleaner_ = std::thread([action] {
-    sigset_t all;  // signals belong to the training thread
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    leave_signals_to_others();
     action();
   });
 }

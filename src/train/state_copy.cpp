@@ -1,7 +1,8 @@
 #include "train/state_copy.h"
 
 #include <algorithm>
-#include <csignal>
+
+#include "base/thread_signals.h"
 
 namespace rk {
 namespace {
@@ -27,9 +28,7 @@ void StateCopy::reserve(size_t n_bytes) {
   settle();
   refusal_.clear();
   reserving_ = std::thread([this, n_bytes] {
-    sigset_t all;  // signals belong to the training thread
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    leave_signals_to_others();
     try {
       if (ex_.gpu) ex_.gpu->make_current();
       memory_ = Buffer(ex_.gpu ? Device::pinned : Device::cpu, n_bytes);

@@ -1,7 +1,6 @@
 #include "train/state_hash.h"
 
-#include <cstdio>
-
+#include "base/hex.h"
 #include "base/rng.h"
 #include "kernels/state_hash/op.h"
 
@@ -27,9 +26,7 @@ std::string StateHasher::of(Shards& shards, Comm& comm) {
   if (device_.device == Device::cuda) copy(device_, of_device, total);
   sum = static_cast<int64_t>(static_cast<uint64_t>(sum) + static_cast<uint64_t>(here));
   comm.host().all_reduce(total, Reduce::sum).wait();
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(sum));
-  return text;
+  return hex(static_cast<uint64_t>(sum));
 }
 
 }  // namespace rk
