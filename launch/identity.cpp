@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/mapped_file.h"
 #include "comm/backends.h"
 #include "comm/mpi_version.h"
@@ -20,12 +21,6 @@ namespace rk {
 namespace {
 
 constexpr size_t kWhole = size_t{128} << 20, kEnds = size_t{1} << 20, kPiece = size_t{64} << 10, kPieces = 64;
-
-std::string hex(uint64_t x) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(x));
-  return text;
-}
 
 // A hash of hashes: of the file as a whole, or of its pieces.
 uint64_t hash_of(std::span<const std::byte> bytes) {

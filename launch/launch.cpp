@@ -98,6 +98,14 @@ int launch_follower(const LaunchOptions& o) {
 
 int launch(const LaunchOptions& o) { return o.node_rank == 0 ? launch_leader(o) : launch_follower(o); }
 
+int launch_here(int64_t ranks, const std::string& command, const std::vector<std::string>& words) {
+  LaunchOptions options;
+  options.nproc_per_node = static_cast<int>(ranks);
+  options.program = {command};
+  options.program.insert(options.program.end(), words.begin(), words.end());
+  return launch(options);
+}
+
 Environment process_environment() {
   return [](const char* name) {
     const char* value = std::getenv(name);

@@ -6,6 +6,8 @@ namespace rk {
 
 // Meets the other nodes, if there are any, starts the run or waits for node 0 to do so, and returns its exit code.
 int launch(const LaunchOptions& options);
+// `rookery COMMAND WORDS...` as `ranks` ranks on this host.
+int launch_here(int64_t ranks, const std::string& command, const std::vector<std::string>& words);
 
 Environment process_environment();
 

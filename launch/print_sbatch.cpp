@@ -1,6 +1,9 @@
 #include "launch/print_sbatch.h"
 
+#include <string_view>
+
 #include "base/error.h"
+#include "launch/run_and_requeue.h"
 
 namespace rk {
 
@@ -12,9 +15,23 @@ std::string quoted_for_shell(const std::string& word) {
   return quoted + "'";
 }
 
+namespace {
+
+// What slurm/run_and_requeue does, for one command in the place of its words.
+std::string run_and_requeue(const std::string& command) {
+  constexpr std::string_view words = "\"$@\"";
+  std::string text = run_and_requeue_text;
+  text.erase(0, text.find("set -u\n"));  // how it is called
+  return text.replace(text.find(words), words.size(), command);
+}
+
+}  // namespace
+
 std::string sbatch_script(const LaunchOptions& o, const std::string& program) {
   std::string words;
   for (const std::string& word : without_options(o.program, {"resume", "resume_from_checkpoint"})) words += " " + quoted_for_shell(word);
+  const std::string script =
+      run_and_requeue("srun --mpi=pmix --kill-on-bad-exit=1 " + quoted_for_shell(program) + words + " --resume auto");
   return cat(
       "#!/usr/bin/env bash\n"
       "#SBATCH --job-name=rookery\n"
@@ -35,24 +52,8 @@ std::string sbatch_script(const LaunchOptions& o, const std::string& program) {
       "#SBATCH --output=%x-%j.log\n"
       "# Edit cores, time and, for GPUs, the line with ##. Interrupted by the time limit, pre-emption or a requeue, the run saves (exit "
       "code\n"
-      "# 75), queues again and goes on from its newest checkpoint.\n\n"
-      "srun --mpi=pmix --kill-on-bad-exit=1 ",
-      quoted_for_shell(program), words,
-      " --resume auto &\n"
-      "training=$!\n\n"
-      "trap 'kill -USR1 $training' USR1 # sent to this script alone: srun passes it on to every rank\n"
-      "trap : TERM                      # srun gets its own; stay to see the exit code\n\n"
-      "wait \"$training\"\n"
-      "code=$?\n"
-      "while kill -0 \"$training\" 2>/dev/null; do # a signal ended the wait, not the run\n"
-      "  wait \"$training\"\n"
-      "  code=$?\n"
-      "done\n\n"
-      "# 75: stopped with the state saved. A job that the user cancelled is no longer RUNNING and must not come back.\n"
-      "if [ \"$code\" = 75 ] && scontrol show job \"$SLURM_JOB_ID\" | grep -q JobState=RUNNING; then\n"
-      "  scontrol requeue \"$SLURM_JOB_ID\"\n"
-      "fi\n"
-      "exit \"$code\"\n");
+      "# 75), queues again and goes on from its newest checkpoint.\n\n",
+      script);
 }
 
 }  // namespace rk

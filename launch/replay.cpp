@@ -115,11 +115,7 @@ int replay_main(int argc, char** argv) {
   const RunConfig config = config_of(o, start);
   const int64_t ranks = config.origins.contains("devices") && config.devices > 0 ? config.devices : start.n_files;
   if (ranks <= 1) return replay_as_rank(o);
-  LaunchOptions options;
-  options.nproc_per_node = static_cast<int>(ranks);
-  options.program = {"replay"};
-  options.program.insert(options.program.end(), words.begin(), words.end());
-  return launch(options);
+  return launch_here(ranks, "replay", words);
 }
 
 }  // namespace rk

@@ -67,20 +67,13 @@ int train_as_rank(const std::vector<std::string>& words) {
   return static_cast<int>(train(config, comm, rank.machine, terminal, flags));
 }
 
-std::vector<std::string> with_command(const char* command, const std::vector<std::string>& words) {
-  std::vector<std::string> all{command};
-  all.insert(all.end(), words.begin(), words.end());
-  return all;
-}
-
 // Without mpirun: as `rookery launch` does, if the environment says where the nodes meet.
 int train_on_nodes(const RunConfig& config, const std::vector<std::string>& words, const Environment& environment) {
   if (environment("MASTER_ADDR").empty())
     fail(cat("--num_nodes ", config.num_nodes, " needs a start by `rookery launch` on every node, or by mpirun or srun"));
-  const std::vector<std::string> before{"--nnodes", cat(config.num_nodes), "--nproc_per_node", cat(std::max<int64_t>(config.devices, 1)),
-                                        "--"};
-  std::vector<std::string> line = with_command("train", words);
-  line.insert(line.begin(), before.begin(), before.end());
+  std::vector<std::string> line{"--nnodes", cat(config.num_nodes), "--nproc_per_node", cat(std::max<int64_t>(config.devices, 1)), "--",
+                                "train"};
+  line.insert(line.end(), words.begin(), words.end());
   return launch(parse_launch(line, environment));
 }
 
@@ -105,10 +98,7 @@ int train_main(int argc, char** argv) {
   const RunConfig config = parse_config(words);
   if (config.num_nodes > 1) return train_on_nodes(config, words, environment);
   if (config.devices <= 1 && config.max_restarts == 0) return train_as_rank(words);
-  LaunchOptions options;
-  options.nproc_per_node = static_cast<int>(std::max<int64_t>(config.devices, 1));
-  options.program = with_command("train", words);
-  return launch(options);
+  return launch_here(std::max<int64_t>(config.devices, 1), "train", words);
 }
 
 }  // namespace rk
