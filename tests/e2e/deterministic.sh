@@ -70,8 +70,7 @@ fi
 gpus() { # gpus RUN RANKS MORE...
   local run=$1 ranks=$2
   shift 2
-  mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 --timeout 300 -n "$ranks" "$emulated" train --accelerator cuda \
-    --proj_dir "$work/$run" "${options[@]}" --n_embd 64 --head_size 64 --max_steps 3 --val_every 2 "$@" > "$work/$run.log" 2>&1
+  on_emulated "$emulated" "$ranks" --proj_dir "$work/$run" "${options[@]}" --n_embd 64 --head_size 64 --max_steps 3 --val_every 2 "$@" > "$work/$run.log" 2>&1
 }
 gpus gpu 1
 check "an emulated GPU" equal $? 0

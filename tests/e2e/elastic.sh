@@ -68,8 +68,7 @@ fi
 gpus() { # gpus RUN RANKS MORE...
   local run=$1 ranks=$2
   shift 2
-  mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 --timeout 300 -n "$ranks" "$emulated" train --accelerator cuda \
-    --proj_dir "$work/$run" --data_file "$work/data" --vocab_size 64 --n_layer 2 --n_embd 64 --ctx_len 20 --epoch_steps 1000 --epoch_save 0 \
+  on_emulated "$emulated" "$ranks" --proj_dir "$work/$run" --data_file "$work/data" --vocab_size 64 --n_layer 2 --n_embd 64 --ctx_len 20 --epoch_steps 1000 --epoch_save 0 \
     --precision fp32 --warmup_steps 2 --lr_init 2e-3 --max_steps 3 --global_bsz 9 --micro_bsz 2 "$@" > "$work/$run.log" 2>&1
 }
 gpus gpu 1

@@ -57,6 +57,11 @@ says() { grep -q -- "$2" "$1" 2> /dev/null; }
 numbers() { sed -E 's/^\{"step":([0-9]+),"loss":([^,]+),.*"grad_norm":([^,]+),.*/\1 \2 \3/' "$1/metrics.jsonl"; }
 no_process_of() { ! pgrep -f -- "--proj_dir $1 " > /dev/null; }
 
+# on_emulated PROGRAM RANKS OPTIONS...: a run on emulated GPUs, a rank each.
+on_emulated() {
+  mpirun --oversubscribe --bind-to none --mca mpi_yield_when_idle 1 --timeout 300 -n "$2" "$1" train --accelerator cuda "${@:3}"
+}
+
 finish() {
   [ $failures = 0 ] || { echo "$failures failed"; exit 1; }
   echo "all passed"
