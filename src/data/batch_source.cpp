@@ -30,11 +30,12 @@ class PileSource final : public BatchSource {
     }
   }
 
-  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
+  int64_t sample(int64_t number, const SampleRow& row) const override {
     const int64_t offset = prime_ != 0 ? sample_offset(number, prime_, ctx_len_) : (number - 1) % n_slots_ * ctx_len_;
-    data_->read_flat(offset, tokens.first(static_cast<size_t>(ctx_len_)), vocab_);
-    data_->read_flat(offset + 1, targets.first(static_cast<size_t>(ctx_len_)), vocab_);
-    std::fill_n(weights.begin(), ctx_len_, 1.0f);
+    data_->read_flat(offset, row.tokens.first(static_cast<size_t>(ctx_len_)), vocab_);
+    data_->read_flat(offset + 1, row.targets.first(static_cast<size_t>(ctx_len_)), vocab_);
+    std::fill_n(row.weights.begin(), ctx_len_, 1.0f);
+    std::fill(row.resets.begin(), row.resets.end(), uint8_t{0});
     return offset;
   }
 
@@ -52,17 +53,18 @@ class SequentialSource final : public BatchSource {
     check_has_sample(*data_, ctx_len, 2);
   }
 
-  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
+  int64_t sample(int64_t number, const SampleRow& row) const override {
     const int64_t offset = number * ctx_len_;
     const int64_t counted = std::min(ctx_len_, data_->n_tokens() - 1 - offset);
     require(number >= 0 && counted > 0, "windows are numbered 0 .. n_samples_per_pass() - 1");
     const size_t n = static_cast<size_t>(counted);
-    data_->read_flat(offset, tokens.first(n), vocab_);
-    data_->read_flat(offset + 1, targets.first(n), vocab_);
-    std::fill(tokens.begin() + counted, tokens.end(), 0);
-    std::fill(targets.begin() + counted, targets.end(), -100);
-    std::fill(weights.begin(), weights.begin() + counted, 1.0f);
-    std::fill(weights.begin() + counted, weights.end(), 0.0f);
+    data_->read_flat(offset, row.tokens.first(n), vocab_);
+    data_->read_flat(offset + 1, row.targets.first(n), vocab_);
+    std::fill(row.tokens.begin() + counted, row.tokens.end(), 0);
+    std::fill(row.targets.begin() + counted, row.targets.end(), -100);
+    std::fill(row.weights.begin(), row.weights.begin() + counted, 1.0f);
+    std::fill(row.weights.begin() + counted, row.weights.end(), 0.0f);
+    std::fill(row.resets.begin(), row.resets.end(), uint8_t{0});
     return offset;
   }
 

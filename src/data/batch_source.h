@@ -10,13 +10,19 @@
 
 namespace rk {
 
+// Where a sample goes: ctx_len places each.
+struct SampleRow {
+  std::span<int32_t> tokens, targets;  // targets: tokens shifted by one; -100 = not counted
+  std::span<float> weights;            // of the loss
+  std::span<uint8_t> resets;           // 1 = a document begins at this token, whatever came before; empty: not wanted
+};
+
 // Deterministic and without state: sample `number` is the same on every rank and after every resume.
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  // tokens [ctx_len], targets [ctx_len] (tokens shifted by one; -100 = not counted), weights [ctx_len].
-  // Returns the token offset of the sample in its data (for logs and audits).
-  virtual int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const = 0;
+  // Sets all of row. Returns the token offset of the sample in its data (for logs and audits). Allocates nothing; thread-safe.
+  virtual int64_t sample(int64_t number, const SampleRow& row) const = 0;
   virtual int64_t n_samples_per_pass() const = 0;
 };
 

@@ -77,7 +77,7 @@ std::vector<int64_t> token_offsets(const StepReport& step, const BatchSource& so
   std::vector<float> weights(T);
   std::vector<int64_t> offsets;
   for (int64_t i = 0; i < std::min(step.samples, most); ++i)
-    offsets.push_back(source.sample(step.first_sample + i, tokens, targets, weights));
+    offsets.push_back(source.sample(step.first_sample + i, {.tokens = tokens, .targets = targets, .weights = weights, .resets = {}}));
   return offsets;
 }
 

@@ -55,7 +55,7 @@ void Batcher::end_fill(const Exec& ex) {
 void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t number) {
   int64_t offset = -1;
   if (number >= 0) {
-    offset = source.sample(number, tokens_, targets_, weights_);
+    offset = source.sample(number, {.tokens = tokens_, .targets = targets_, .weights = weights_, .resets = {}});
   } else {
     std::fill(tokens_.begin(), tokens_.end(), 0);
     std::fill(targets_.begin(), targets_.end(), kNoRow);

@@ -131,7 +131,7 @@ void add_without_effect(Options& all) {
   no_effect(all, {"fla", "op", "kernel", "fused_kernel"}, "there is one set of kernels, chosen by the device");
   no_effect(all, {"ctx_parts"}, "the WKV operator walks through time in pieces of its own");
   no_effect(all, {"head_size_divisor"}, "RWKV-7 has no such divisor");
-  no_effect(all, {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory", "data_shuffle"},
+  no_effect(all, {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory"},
             "tokens are read straight from the mapped file, in a fixed order");
   no_effect(all, {"enable_progress_bar"}, "--progress bar or plain decides");
   no_effect(all, {"cuda_cleanup", "substep_cuda_cache_clear", "torch_set_float32_matmul_precision", "benchmark"},
@@ -193,28 +193,10 @@ void add_objectives(Options& all) {
           {"position_loss_bias", {"1", "1.0"}},
           {"token_loss_threshold", {"0"}},
           {"token_dropout_rate", {"0"}}});
-  absent(all, "masks on the loss",
-         {{"loss_mask", {"", "none"}},
-          {"mask_id", {}, true},
-          {"my_qa_mask", {"0"}},
-          {"my_script_mask", {""}},
-          {"my_script_align", {"0"}},
-          {"select_name", {""}}});
 }
 
 void add_data(Options& all) {
-  absent(all, "reading data item by item", {{"dataload", {"get", "none"}}, {"sft_field", {}, true}, {"sft_split", {"train"}}});
-  absent(all, "several data files or parts of one",
-         {{"my_pile_version", {"1"}},
-          {"train_split_ratio", {}},
-          {"train_data_sort", {}},
-          {"instruct_data_file", {""}},
-          {"instruct_data_ratio", {"0"}},
-          {"names_data_file", {}},
-          {"val_split", {"0"}}});
-  absent(
-      all, "other orders of samples than the magic prime's",
-      {{"order", {"prime"}}, {"my_pile_shift", {"-1", "0"}}, {"my_random_steps", {"0"}}, {"my_sample_len", {"0"}}, {"doc_reset", {"0"}}});
+  absent(all, "other names in place of speakers", {{"names_data_file", {""}}, {"my_script_align", {"0"}}});
   absent(all, "training on images",
          {{"my_img_version", {}},
           {"my_img_size", {}},

@@ -1,128 +1,12 @@
 // The options that set a field of RunConfig.
-#include <limits>
 #include <optional>
 
-#include "base/error.h"
-#include "train/config_option.h"
-#include "train/config_values.h"
+#include "train/config_data_options.h"
 #include "train/dialects.h"
+#include "train/option_makers.h"
 
 namespace rk {
 namespace {
-
-using Options = std::vector<ConfigOption>;
-constexpr int64_t any_size = std::numeric_limits<int64_t>::max();
-
-struct WholeRange {
-  int64_t from = 0, to = any_size;
-};
-struct RealRange {
-  double from = 0, to = std::numeric_limits<double>::max();
-  bool open_from = false, open_to = false;  // whether the bound itself is refused
-};
-
-std::string describe(const WholeRange& r) {
-  if (r.from == std::numeric_limits<int64_t>::min()) return "a whole number";
-  return r.to == any_size ? cat("a whole number from ", r.from, " on") : cat("a whole number from ", r.from, " to ", r.to);
-}
-
-std::string describe(const RealRange& r) {
-  const bool bounded = r.to != std::numeric_limits<double>::max();
-  return cat("a number ", r.open_from ? "above " : "from ", r.from, bounded ? cat(r.open_to ? " to below " : " to ", r.to) : " on");
-}
-
-template <class Integer>
-ConfigOption whole(const char* name, Integer RunConfig::*field, WholeRange range, const char* meaning) {
-  ConfigOption o;
-  o.name = name;
-  o.meaning = meaning;
-  o.accepts = describe(range);
-  if (sizeof(Integer) < sizeof(int64_t)) range.to = std::min<int64_t>(range.to, std::numeric_limits<Integer>::max());
-  o.set = [field, range](RunConfig& c, const std::string& text) {
-    const auto value = read_whole(text);
-    if (!value || *value < range.from || *value > range.to) return false;
-    c.*field = static_cast<Integer>(*value);
-    return true;
-  };
-  o.show = [field](const RunConfig& c) { return std::to_string(c.*field); };
-  return o;
-}
-
-ConfigOption real(const char* name, double RunConfig::*field, RealRange range, const char* meaning) {
-  ConfigOption o;
-  o.name = name;
-  o.meaning = meaning;
-  o.accepts = describe(range);
-  o.set = [field, range](RunConfig& c, const std::string& text) {
-    const auto value = read_real(text);
-    if (!value || *value < range.from || *value > range.to) return false;
-    if ((range.open_from && *value == range.from) || (range.open_to && *value == range.to)) return false;
-    c.*field = *value;
-    return true;
-  };
-  o.show = [field](const RunConfig& c) { return show_real(c.*field); };
-  return o;
-}
-
-ConfigOption yes_no(const char* name, bool RunConfig::*field, const char* meaning) {
-  ConfigOption o;
-  o.name = name;
-  o.meaning = meaning;
-  o.accepts = "0 or 1";
-  o.bare = true;
-  o.set = [field](RunConfig& c, const std::string& text) {
-    const auto value = read_yes_no(text);
-    if (value) c.*field = *value;
-    return value.has_value();
-  };
-  o.show = [field](const RunConfig& c) { return std::string(c.*field ? "1" : "0"); };
-  return o;
-}
-
-ConfigOption text(const char* name, std::string RunConfig::*field, const char* accepts, const char* meaning) {
-  ConfigOption o;
-  o.name = name;
-  o.meaning = meaning;
-  o.accepts = accepts;
-  o.quoted = true;
-  o.set = [field](RunConfig& c, const std::string& value) {
-    if (value.find_first_of("\"\n") != std::string::npos) return false;  // the printed record could not be read back
-    c.*field = value;
-    return true;
-  };
-  o.show = [field](const RunConfig& c) { return c.*field; };
-  return o;
-}
-
-// One of some words; a spelling may stand for another: {"bf16-mixed", "bf16"}.
-struct Choice {
-  const char* spelling;
-  const char* value;
-};
-ConfigOption choice(const char* name, std::string RunConfig::*field, std::vector<Choice> choices, const char* meaning) {
-  std::string accepts;
-  for (const Choice& c : choices)
-    if (std::string_view(c.spelling) == c.value) accepts += cat(accepts.empty() ? "" : ", ", c.value);
-  ConfigOption o = text(name, field, cat("one of ", accepts).c_str(), meaning);
-  o.set = [field, choices = std::move(choices)](RunConfig& c, const std::string& given) {
-    for (const Choice& known : choices) {
-      if (lower_case(given) != known.spelling) continue;
-      c.*field = known.value;
-      return true;
-    }
-    return false;
-  };
-  return o;
-}
-
-ConfigOption common(ConfigOption o) {
-  o.common = true;
-  return o;
-}
-ConfigOption old(std::vector<std::string> aliases, ConfigOption o) {
-  o.aliases = std::move(aliases);
-  return o;
-}
 
 void add(Options& all, const char* section, Options options) {
   for (ConfigOption& o : options) {
@@ -162,7 +46,7 @@ Options model_options() {
   };
 }
 
-Options data_options() {
+Options length_options() {
   using C = RunConfig;
   ConfigOption micro =
       whole("micro_bsz", &C::micro_bsz, {1},
@@ -176,22 +60,19 @@ Options data_options() {
   micro.show = [plain = micro.show](const RunConfig& c) { return c.micro_auto ? std::string("auto") : plain(c); };
   return {
       common(text("proj_dir", &C::proj_dir, "a folder", "where checkpoints, weights and logs go")),
-      common(text("data_file", &C::data_file, "a path without .bin and .idx", "training tokens")),
-      common(text("data_type", &C::data_type, "binidx", "format of data_file")),
-      common(old({"val_data_file"}, text("val_file", &C::val_file, "a path without .bin and .idx", "tokens for validation"))),
-      whole("val_every", &C::val_every, {0}, "steps between validations; 0 = only at the end"),
-      common(whole("ctx_len", &C::ctx_len, {1}, "tokens of a sample")),
       common(micro),
       common(old({"accumulate"}, whole("accumulate_grad_batches", &C::accumulate, {1}, "micro-batches of a rank in one step"))),
       common(whole("global_bsz", &C::global_bsz, {0},
                    "samples of a step over all ranks, any number; 0 = ranks x micro_bsz x accumulate_grad_batches")),
-      whole("magic_prime", &C::magic_prime, {0}, "length of the sampling order, a prime; 0 = computed from the data"),
       common(whole("epoch_steps", &C::epoch_steps, {0}, "steps of a mini-epoch; 0 = floor(40320 / global batch)")),
       common(whole("epoch_count", &C::epoch_count, {0}, "mini-epochs after which the run ends; 0 = does not end it")),
       whole("epoch_begin", &C::epoch_begin, {0}, "number of the first mini-epoch"),
       common(whole("my_exit_tokens", &C::my_exit_tokens, {std::numeric_limits<int64_t>::min()},
                    "tokens of the learning-rate schedule, after which the run ends; negative = mean of cosine and exponential; 0 = none")),
       common(whole("max_steps", &C::max_steps, {0}, "steps after which the run ends; 0 = does not end it")),
+      whole("val_every", &C::val_every, {0}, "steps between validations; 0 = only at the end"),
+      whole("early_stop", &C::early_stop, {0},
+            "validations in a row without a smaller loss, after which the run ends; 0 = does not end it"),
       yes_no("forever", &C::forever, "1 = no end but my_exit_tokens, max_steps and signals, as the old trainers"),
   };
 }
@@ -261,8 +142,6 @@ Options run_options() {
       whole("hash_every", &C::hash_every, {0}, "steps between hashes of the weights in metrics.jsonl, for rookery replay; 0 = none"),
       whole("max_restarts", &C::max_restarts, {0, 1000000},
             "how often ranks that were started by devices are started again after one was lost, with --resume auto"),
-      old({"seed_everything"},
-          whole("random_seed", &C::random_seed, {-1}, "seed of fresh weights; -1 = 42; the order of samples never depends on it")),
       choice("dialect", &C::dialect, dialects, "trainer whose defaults hold; without this option the other options tell"),
   };
 }
@@ -355,7 +234,8 @@ Options terminal_options() {
 std::vector<ConfigOption> own_options() {
   Options all;
   add(all, "Model", model_options());
-  add(all, "Data and length of the run", data_options());
+  add(all, "Data", data_options());
+  add(all, "Length of the run", length_options());
   add(all, "Optimizer", optimizer_options());
   add(all, "Checkpoints", run_options());
   add(all, "Machine", machine_options());

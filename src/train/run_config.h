@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "data/data_options.h"
 
 namespace rk {
 
@@ -16,7 +17,7 @@ struct Cadence {
   Unit unit = Unit::steps;
 };
 
-struct RunConfig {
+struct RunConfig : DataOptions {
   // model
   std::string load_model;     // "" = fresh weights, "0" = what proj_dir holds
   std::string arch = "x070";  // --my_testing
@@ -27,13 +28,12 @@ struct RunConfig {
   bool load_partial = false;
   std::string init = "reference";  // or "normal": quick weights for benches
 
-  // data
+  // length of the run
   std::string proj_dir = "out";
-  std::string data_file, data_type = "binidx", val_file;
-  int64_t val_every = 0;  // steps; 0 = only at the end of a run with val_file
-  int64_t ctx_len = 1024, micro_bsz = 12, accumulate = 1, global_bsz = 0;
+  int64_t val_every = 0;   // steps; 0 = only at the end of a run with validation data
+  int64_t early_stop = 0;  // validations in a row without a smaller loss, after which the run ends; 0 = any number
+  int64_t micro_bsz = 12, accumulate = 1, global_bsz = 0;
   bool micro_auto = false;  // micro_bsz and accumulate are chosen by memory and speed; their product is kept
-  int64_t magic_prime = 0;  // 0 = computed
   int64_t epoch_steps = 0;  // 0 = mini-epochs of floor(40320 / real_bsz) steps
   int64_t epoch_count = 0;  // 0 = not given
   int64_t epoch_begin = 0;
@@ -61,7 +61,6 @@ struct RunConfig {
   int64_t max_bad_steps = 20;     // non-finite ones in a row; 0 = any number
   int64_t hash_every = 0;         // steps between hashes of the weights in metrics.jsonl; 0 = none
   int64_t max_restarts = 0;       // by the process above mpirun
-  int64_t random_seed = -1;  // -1: 42 is used for fresh weights; sampling never depends on it
   std::string dialect = "rwkv7";
 
   // machine
@@ -69,14 +68,14 @@ struct RunConfig {
   int zero = -1;                                     // -1 = 1 where the world is larger than one, else 0
   std::string zero_group = "world";                  // or "node"
   bool offload_optimizer = false, offload_params = false;
-  std::string reduce_dtype = "fp32";                 // or "bf16"
-  bool deterministic_reduce = false;                 // sums over micro-batches have one order for any number of ranks
+  std::string reduce_dtype = "fp32";  // or "bf16"
+  bool deterministic_reduce = false;  // sums over micro-batches have one order for any number of ranks
   int64_t bucket_mib = 512;
-  double memory_limit_gib = 0;                       // 0 = what the GPU has
-  int64_t devices = 0, num_nodes = 0;                // 0 = not given
-  int threads = 0;                                   // 0 = cores / local ranks
+  double memory_limit_gib = 0;         // 0 = what the GPU has
+  int64_t devices = 0, num_nodes = 0;  // 0 = not given
+  int threads = 0;                     // 0 = cores / local ranks
   bool grad_cp = false;
-  std::string keep = "auto";  // "all", "less"
+  std::string keep = "auto";        // "all", "less"
   int64_t chunk_ctx = 0;            // tokens of a time segment; 0 = whole ctx_len
   std::string bptt = "full";        // or "truncated"
   std::string plan_order = "auto";  // "layer", "segment"

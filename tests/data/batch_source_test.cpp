@@ -39,7 +39,7 @@ class BatchSourceTest : public testing::Test {
   static Sample draw(const BatchSource& source, int64_t number, int64_t ctx_len) {
     const size_t n = static_cast<size_t>(ctx_len);
     Sample s{0, std::vector<int32_t>(n, -7), std::vector<int32_t>(n, -7), std::vector<float>(n, -7)};
-    s.offset = source.sample(number, s.tokens, s.targets, s.weights);
+    s.offset = source.sample(number, {.tokens = s.tokens, .targets = s.targets, .weights = s.weights, .resets = {}});
     return s;
   }
   static void expect_window(const Sample& s, int64_t offset) {

@@ -17,11 +17,11 @@ namespace {
 // Tokens without a file.
 class CountingSource : public BatchSource {
  public:
-  int64_t sample(int64_t number, std::span<int32_t> tokens, std::span<int32_t> targets, std::span<float> weights) const override {
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = static_cast<int32_t>((static_cast<size_t>(number) + i) % 50);
-      targets[i] = (tokens[i] + 1) % 50;
-      weights[i] = 1;
+  int64_t sample(int64_t number, const SampleRow& row) const override {
+    for (size_t i = 0; i < row.tokens.size(); ++i) {
+      row.tokens[i] = static_cast<int32_t>((static_cast<size_t>(number) + i) % 50);
+      row.targets[i] = (row.tokens[i] + 1) % 50;
+      row.weights[i] = 1;
     }
     return number;
   }
