@@ -1,6 +1,5 @@
 // rookery generate: a text goes on as a model would have it.
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -8,33 +7,28 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/rng.h"
-#include "data/tokenizer.h"
 #include "data/utf8.h"
-#include "launch/mpirun.h"
+#include "launch/model_options.h"
 #include "launch/subcommands.h"
 #include "launch/words.h"
-#include "train/generator.h"
 #include "train/token_choice.h"
 
 namespace rk {
 namespace {
 
 struct GenerateOptions {
-  std::string model, tokenizer, prompt, prompt_file, precision = "fp32", accelerator = "auto";
+  ModelOptions model;
+  std::string prompt, prompt_file;
   int64_t length = 256;
   uint64_t seed = 42;
-  int threads = 0;
   bool ignore_end = false;
   TokenChoice choice;
 };
 
 bool read_options(GenerateOptions& o, int argc, char** argv) {
   CLI::App app{"Continues a text with a model", "rookery generate"};
-  app.add_option("MODEL", o.model, "weights (.pth, .safetensors, .h5), a checkpoint folder, or a proj_dir")->required();
-  app.add_option("--tokenizer", o.tokenizer,
-                 "world, bytes, char:VOCAB.json, a vocabulary file, or ids (numbers with blanks); default: the model's own");
+  add_model_options(app, o.model);
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--prompt_file", o.prompt_file, "file with the text to continue")->excludes(prompt);
   app.add_option("--length", o.length, "tokens to make at most")->check(CLI::NonNegativeNumber)->capture_default_str();
@@ -48,67 +42,8 @@ bool read_options(GenerateOptions& o, int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str();
-  app.add_option("--threads", o.threads, "0 = all cores")->check(CLI::Range(0, 4096))->capture_default_str();
-  app.add_option("--precision", o.precision, "what is computed in; fp16 on a GPU only, fp64 on the CPU only")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16", "fp64"}))
-      ->capture_default_str();
-  app.add_option("--accelerator", o.accelerator, "where it is computed; auto = on a GPU where there is one")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
   app.add_flag("--ignore_end", o.ignore_end, "go on behind the end of a document");
   return parse_words(app, argc, argv);
-}
-
-DType dtype_named(const std::string& precision) {
-  if (precision == "fp64") return DType::f64;
-  if (precision == "fp16") return DType::f16;
-  return precision == "bf16" ? DType::bf16 : DType::f32;
-}
-
-bool wants_gpu(const GenerateOptions& o) {
-  if (o.accelerator == "cuda" && o.precision == "fp64") fail("--precision fp64 exists on the CPU only; use --accelerator cpu, or fp32");
-  const bool gpu = o.accelerator == "cuda" || (o.accelerator == "auto" && o.precision != "fp64" && n_gpus() > 0);
-  if (!gpu && o.precision == "fp16") fail("--precision fp16 does not exist on the CPU; use fp32, bf16 or fp64");
-  return gpu;
-}
-
-// Token ids written as numbers, for models whose vocabulary is not at hand.
-class NumberTokenizer : public Tokenizer {
- public:
-  explicit NumberTokenizer(int64_t vocab_size) {
-    for (int64_t id = 0; id < vocab_size; ++id) numbers_.push_back(" " + std::to_string(id));
-  }
-  void encode(std::string_view bytes, std::vector<int32_t>& ids) const override {
-    std::istringstream in{std::string(bytes)};
-    for (std::string word; in >> word;) {
-      int32_t id = 0;
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-      if (error != std::errc{} || end != word.data() + word.size())
-        fail(cat("the prompt word '", word, "' is no token id; --tokenizer ids takes whole numbers with blanks between them"));
-      ids.push_back(id);
-    }
-  }
-  size_t split_point(std::string_view) const override { return 0; }
-  std::string_view bytes_of(int32_t id) const override { return numbers_.at(static_cast<size_t>(id)); }
-  int64_t vocab_size() const override { return static_cast<int64_t>(numbers_.size()); }
-  int32_t end_of_document() const override { return -1; }
-  std::string name() const override { return "ids"; }
-
- private:
-  std::vector<std::string> numbers_;
-};
-
-std::unique_ptr<Tokenizer> tokenizer_of(const GenerateOptions& o, const Generator& model) {
-  std::string spec = o.tokenizer;
-  if (spec.empty())
-    if (const auto own = model.metadata().find("tokenizer"); own != model.metadata().end()) spec = own->second;
-  if (spec.empty() && model.vocab_size() >= 65530) spec = "world";
-  if (spec.empty() && model.vocab_size() == 257) spec = "bytes";
-  if (spec.empty())
-    fail(cat(o.model, " does not tell its tokenizer, and ", model.vocab_size(),
-             " ids fit neither world nor bytes; give --tokenizer world, bytes, char:VOCAB.json, a vocabulary file, or ids"));
-  if (spec == "ids") return std::make_unique<NumberTokenizer>(model.vocab_size());
-  return make_tokenizer(spec);
 }
 
 std::string prompt_of(const GenerateOptions& o) {
@@ -171,12 +106,10 @@ std::string_view bytes_or_mark(const Tokenizer& tokenizer, int32_t id) {
 int generate_main(int argc, char** argv) {
   GenerateOptions o;
   if (!read_options(o, argc, argv)) return 0;
-  const DType dtype = dtype_named(o.precision);
   const std::string prompt = prompt_of(o);
-  std::optional<Gpu> gpu;
-  if (wants_gpu(o)) gpu.emplace(GpuOptions{});
-  Generator model(o.model, dtype, {.threads = o.threads > 0 ? o.threads : n_cores(), .gpu = gpu ? &*gpu : nullptr});
-  const auto tokenizer = tokenizer_of(o, model);
+  const OpenedModel opened(o.model);
+  Generator& model = *opened.generator;
+  const Tokenizer* tokenizer = opened.tokenizer.get();
   std::vector<int32_t> ids;
   tokenizer->encode(prompt, ids);
   if (ids.empty()) {

@@ -50,4 +50,6 @@ struct DataOptions {
   double val_split = 0;  // share of the documents that is kept for validation instead
 };
 
+inline bool wants_validation(const DataOptions& o) { return !o.val_file.empty() || o.val_split > 0; }
+
 }  // namespace rk

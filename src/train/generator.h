@@ -24,6 +24,8 @@ class Generator {
   // Reads tokens behind all earlier ones; returns the logits after the last one, valid until the next call. An id that the model
   // does not have is refused.
   std::span<const double> feed(std::span<const int32_t> tokens);
+  // The next tokens begin a text.
+  void forget();
 
  private:
   struct Impl;
