@@ -6,6 +6,7 @@
 #include "io/tensor_file.h"
 #include "train/build.h"
 #include "train/checkpoint.h"
+#include "train/weights_metadata.h"
 
 namespace rk {
 namespace {
@@ -59,6 +60,7 @@ void LoadedModel::load_folder(const std::string& folder, DType dtype) {
     infos.back().name = t.name;
     infos.back().shape = t.shape;
   }
+  metadata_ = weights_metadata(reader.state());
   model_ = model_for(infos, folder, dtype);
   take_shards(dtype);
   load_weights_from_checkpoint(bare(), *model_, *shards_, reader);

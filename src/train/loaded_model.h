@@ -30,7 +30,7 @@ class LoadedModel {
   const Model& model() const { return *model_; }
   Runner& runner() { return *runner_; }
   Comm& comm() { return *comm_; }                                                   // a world of one
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // of a file; empty for folders
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // of a file, or what it would be
 
  private:
   void load_file(const std::string& path, DType dtype);

@@ -17,6 +17,7 @@
 #include "train/runner.h"
 #include "train/saving.h"
 #include "train/weights_export.h"
+#include "train/weights_metadata.h"
 
 namespace rk {
 namespace {
@@ -147,7 +148,8 @@ void Trainer::load() {
   numbers_->set_state(bare(), state_.adam_t, scale.scale, scale.good_steps);
   state_.model_dtype = name_of(run_.model->dtype);
   state_.config = config_.text;
-  if (run_.start.kind == Start::Kind::fresh) export_weights(exec(), *run_.model, *shards_, path("rwkv-init.pth"));
+  keep_text_facts(state_, config_);
+  if (run_.start.kind == Start::Kind::fresh) export_weights(exec(), *run_.model, *shards_, path("rwkv-init.pth"), weights_metadata(state_));
 }
 
 // An exact continuation: what changes the meaning of a position must be as it was.
@@ -387,7 +389,7 @@ void Trainer::end_mini_epoch(const StepReport& report) {
 void Trainer::export_or_warn(const std::string& file) {
   watchdog_->pause();
   try {
-    export_weights(exec(), *run_.model, *shards_, path(file));
+    export_weights(exec(), *run_.model, *shards_, path(file), weights_metadata(state_));
     observer_.line(cat("saved ", path(file)));
   } catch (const Error& e) {
     observer_.line(cat("warning: ", e.what(), "; training goes on and tries again at the next mini-epoch"));
@@ -413,7 +415,7 @@ ExitCode Trainer::finish(bool interrupted) {
     observer_.line(cat("stopped after step ", state_.step, "; continue with --resume auto"));
     return ExitCode::interrupted;
   }
-  export_weights(exec(), *run_.model, *shards_, path("rwkv-final.pth"));
+  export_weights(exec(), *run_.model, *shards_, path("rwkv-final.pth"), weights_metadata(state_));
   observer_.line(cat("finished after step ", state_.step, ": ", path("rwkv-final.pth")));
   return ExitCode::done;
 }
