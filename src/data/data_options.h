@@ -39,7 +39,8 @@ struct DataOptions {
   std::string select_name;                // only this speaker's lines count
   std::string my_script_mask;             // CUT_PREFIX
 
-  // conversations and questions
+  // text, conversations and questions
+  bool append_eod = true;  // of jsonl: the end-of-document id follows each text
   std::string sft_field;  // two names with a blank between
   std::string sft_split = "train";
   std::string template_name;  // "" = rwkv

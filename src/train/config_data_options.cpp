@@ -78,6 +78,7 @@ Options conversations() {
   ConfigOption fields = text("sft_field", &C::sft_field, "two names", "fields of question and answer in lines of data_type sft");
   fields.list = true;
   return {
+      yes_no("append_eod", &C::append_eod, "1 = the end-of-document id follows each text of data_type jsonl"),
       fields,
       text("sft_split", &C::sft_split, "train", "part of a data set"),
       common(old({"template_name"}, text("template", &C::template_name, "a name such as rwkv, chatml or vicuna",
