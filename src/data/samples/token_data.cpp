@@ -10,8 +10,8 @@ namespace {
 
 class BinidxTokens final : public TokenData {
  public:
-  BinidxTokens(const std::string& prefix, bool with_marks) : data_(prefix) {
-    if (with_marks) marks_.emplace(prefix + ".mask", data_.n_tokens());
+  BinidxTokens(std::shared_ptr<const Binidx> data, bool with_marks) : shared_(std::move(data)), data_(*shared_) {
+    if (with_marks) marks_.emplace(data_.prefix() + ".mask", data_.n_tokens());
   }
   std::string name() const override { return data_.prefix() + ".bin"; }
   int64_t n_tokens() const override { return data_.n_tokens(); }
@@ -28,7 +28,8 @@ class BinidxTokens final : public TokenData {
   std::vector<std::string> warnings() const override { return data_.warnings(); }
 
  private:
-  Binidx data_;
+  std::shared_ptr<const Binidx> shared_;
+  const Binidx& data_;
   std::optional<TokenMarks> marks_;
 };
 
@@ -156,7 +157,11 @@ int64_t TokenData::largest_token() const {
   return largest;
 }
 
-SharedTokens open_binidx_tokens(const std::string& prefix, bool with_marks) { return std::make_shared<BinidxTokens>(prefix, with_marks); }
+SharedTokens binidx_tokens(std::shared_ptr<const Binidx> data) { return std::make_shared<BinidxTokens>(std::move(data), false); }
+
+SharedTokens open_binidx_tokens(const std::string& prefix, bool with_marks) {
+  return std::make_shared<BinidxTokens>(std::make_shared<const Binidx>(prefix), with_marks);
+}
 
 SharedTokens join_tokens(std::vector<SharedTokens> parts) {
   require(!parts.empty(), "there is something to join");

@@ -40,6 +40,7 @@ using SharedTokens = std::shared_ptr<const TokenData>;
 
 // PREFIX.bin and PREFIX.idx; with_marks: PREFIX.mask says what counts. Pointers that do not follow the sizes are refused where documents
 // are asked for.
+SharedTokens binidx_tokens(std::shared_ptr<const Binidx> data);
 SharedTokens open_binidx_tokens(const std::string& prefix, bool with_marks);
 // All tokens of all parts, in their order.
 SharedTokens join_tokens(std::vector<SharedTokens> parts);
