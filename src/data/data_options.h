@@ -41,7 +41,7 @@ struct DataOptions {
 
   // text, conversations and questions
   bool append_eod = true;  // of jsonl: the end-of-document id follows each text
-  std::string sft_field;  // two names with a blank between
+  std::string sft_field;   // two names with a blank between
   std::string sft_split = "train";
   std::string template_name;  // "" = rwkv
   std::string system_prompt;
