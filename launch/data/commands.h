@@ -1,0 +1,17 @@
+// The subcommands of `rookery data`, a file each; data.cpp holds the table.
+#pragma once
+#include <span>
+
+#include "launch/subcommands.h"
+
+namespace rk {
+
+std::span<const Subcommand> data_commands();
+
+int data_tokenize_main(int argc, char** argv);
+int data_make_data_main(int argc, char** argv);
+int data_info_main(int argc, char** argv);
+int data_prime_main(int argc, char** argv);
+int data_order_main(int argc, char** argv);
+
+}  // namespace rk
