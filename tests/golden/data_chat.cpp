@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "data/chat/block_packing.h"
+#include "data/chat/convert.h"
 #include "data/chat/labels.h"
 #include "data/chat/preference.h"
 #include "data/chat/python_json.h"
@@ -219,6 +220,27 @@ void run_pretrain_packing(const Case& c, const Options&, Check& check) {
     check.exact(cat("packing row ", r), row.at("input_ids") == blocks);
     for (size_t b = 0; b < blocks.size(); ++b)
       check.exact(cat("packing row ", r, " mask"), row.at("attention_mask").at(b) == std::vector<int>(blocks[b].size(), 1));
+  }
+}
+
+void run_convert_dataset(const Case& c, const Options&, Check& check) {
+  refuse_unknown(c.json, {"runs"}, c.label, check);
+  for (const json& run : c.json.at("runs")) {
+    refuse_unknown(run, {"input", "output", "data_type", "file_type"}, c.label, check);
+    const ScratchFolder scratch;
+    ConvertArgs args;
+    args.input = c.path(run.at("input"));
+    args.output = scratch.path("out.jsonl");
+    const std::string type = run.at("data_type");
+    if (run.at("file_type") == "csv") {
+      args.from = ItemForm::csv;
+    } else if (type == "json2jsonl") {
+      args.to = ItemForm::items;
+    } else {
+      args.from = item_form_named(type, "data_type");
+    }
+    convert_conversations(args);
+    check.exact(cat(run.at("input"), " to ", run.at("output")), read_rows(c.path(run.at("output"))) == read_rows(args.output));
   }
 }
 

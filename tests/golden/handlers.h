@@ -35,6 +35,7 @@ void run_rwkv_chat(const Case&, const Options&, Check&);
 void run_sft_labels(const Case&, const Options&, Check&);
 void run_preference(const Case&, const Options&, Check&);
 void run_tools(const Case&, const Options&, Check&);
+void run_convert_dataset(const Case&, const Options&, Check&);
 void run_pretrain_packing(const Case&, const Options&, Check&);
 void run_chatgal_jsonl(const Case&, const Options&, Check&);
 

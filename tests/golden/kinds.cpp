@@ -27,6 +27,7 @@ std::span<const Kind> kinds() {
       {"data/templates/sft_labels", run_sft_labels, false, false},
       {"data/templates/preference", run_preference, false, false},
       {"data/templates/tools", run_tools, false, false},
+      {"data/templates/convert_dataset", run_convert_dataset, false, false},
       {"data/templates/pretrain_packing", run_pretrain_packing, false, false},
       {"data/sampling/chatgal_jsonl", run_chatgal_jsonl, false, false},
       {"data/pth_files/valid", run_pth_valid, false, false},
