@@ -45,6 +45,7 @@ struct DataOptions {
   std::string sft_split = "train";
   std::string template_name;  // "" = rwkv
   std::string system_prompt;
+  std::string tool_format;  // of conversations with tools: "" = none, default, glm4, mistral, qwen
 
   // validation
   std::string val_file;  // as data_file, or a folder

@@ -1,36 +1,132 @@
 #include "data/sample_encoder.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "data/chat/labels.h"
+#include "data/chat/read_conversation.h"
+#include "data/chat/speakers.h"
+#include "data/chat/token_spans.h"
 #include "data/json_text.h"
 
 namespace rk {
 namespace {
 
-// The text of a line, all of it counted.
+// A text, of which everything counts, or the assistant's answers, or what one speaker of a script says.
 class TextEncoder : public SampleEncoder {
  public:
   TextEncoder(const DataOptions& options, std::shared_ptr<const Tokenizer> tokenizer)
-      : tokenizer_(std::move(tokenizer)), append_eod_(options.append_eod) {}
+      : tokenizer_(std::move(tokenizer)),
+        append_eod_(options.append_eod),
+        by_roles_(options.loss_mask == "roles"),
+        select_name_(options.select_name) {
+    if (!options.mask_user.empty()) labels_.user = options.mask_user;
+    if (!options.mask_assistant.empty()) labels_.assistant = options.mask_assistant;
+  }
 
   bool encode(std::string_view line, EncodedSample& out) const override {
     std::string unescaped;
-    out.tokens.clear();
-    tokenizer_->encode(json_text(line, "text", unescaped), out.tokens);
-    if (append_eod_) out.tokens.push_back(tokenizer_->end_of_document());
-    out.counted.assign(out.tokens.size(), 1);
-    return !out.tokens.empty();
+    const std::string_view text = json_text(line, "text", unescaped);
+    if (by_roles_) {
+      encode_spans(text, answer_spans(text, labels_), *tokenizer_, out);
+    } else if (!select_name_.empty()) {
+      encode_script(text, script_spans(text, select_name_), *tokenizer_, out);
+    } else {
+      out.tokens.clear();
+      tokenizer_->encode(text, out.tokens);
+      out.counted.assign(out.tokens.size(), 1);
+    }
+    if (append_eod_) {  // ends the answer that the text ends with
+      out.counted.push_back(out.counted.empty() || out.counted.back());
+      out.tokens.push_back(tokenizer_->end_of_document());
+    }
+    return std::ranges::find(out.counted, 1) != out.counted.end();
   }
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
-  bool append_eod_;
+  bool append_eod_, by_roles_;
+  std::string select_name_;
+  SpeakerLabels labels_;
 };
+
+class ConversationEncoder : public SampleEncoder {
+ public:
+  ConversationEncoder(const DataOptions& options, std::shared_ptr<const Tokenizer> tokenizer)
+      : tokenizer_(std::move(tokenizer)),
+        form_(options.data_type == "alpaca" ? ConversationForm::alpaca : ConversationForm::sharegpt),
+        template_(find_template(options.template_name.empty() ? "rwkv" : options.template_name)),
+        tools_(tool_format_named(options.tool_format)),
+        system_(options.system_prompt),
+        count_all_(options.loss_mask != "roles") {}
+
+  bool encode(std::string_view line, EncodedSample& out) const override {
+    Conversation conversation = read_conversation(form_, line);
+    if (conversation.system.empty()) conversation.system = system_;
+    const std::vector<std::string> texts = dialog_texts(template_, dialog_of(conversation, tools_, false));
+    return encode_dialog(template_, texts, {.tokenizer = *tokenizer_, .count_all = count_all_}, out);
+  }
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  ConversationForm form_;
+  Template template_;
+  ToolFormat tools_;
+  std::string system_;
+  bool count_all_;
+};
+
+// Two fields, a question and its answer. RWKV-PEFT's prompt stands around them if no other template is named; its rule for the border
+// between them goes with it.
+class QuestionEncoder : public SampleEncoder {
+ public:
+  QuestionEncoder(const DataOptions& options, std::shared_ptr<const Tokenizer> tokenizer)
+      : tokenizer_(std::move(tokenizer)),
+        template_(find_template(options.template_name.empty() ? "sft" : options.template_name)),
+        system_(options.system_prompt),
+        count_all_(options.loss_mask == "pad") {
+    const std::string& names = options.sft_field;
+    const size_t blank = names.find(' ');
+    if (blank == names.npos || blank == 0 || blank + 1 == names.size() || names.find(' ', blank + 1) != names.npos)
+      fail(cat("--sft_field \"", names,
+               "\": data_type sft needs the names of two fields, of the question and of its answer, such as query response"));
+    question_ = names.substr(0, blank);
+    answer_ = names.substr(blank + 1);
+  }
+
+  bool encode(std::string_view line, EncodedSample& out) const override {
+    const Dialog dialog{system_, {read_question(line, question_, answer_)}};
+    const std::vector<std::string> texts = dialog_texts(template_, dialog);
+    const LabelRules rules{.tokenizer = *tokenizer_, .count_all = count_all_};
+    return template_.name == "sft" ? encode_question(template_, texts, rules, out) : encode_dialog(template_, texts, rules, out);
+  }
+
+ private:
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  Template template_;
+  std::string system_, question_, answer_;
+  bool count_all_;
+};
+
+void refuse_unless(bool goes_together, const std::string& option, const std::string& value, const DataOptions& options) {
+  if (!goes_together && !value.empty()) fail(cat("--", option, " ", value, " does not go with --data_type ", options.data_type));
+}
 
 }  // namespace
 
 std::unique_ptr<SampleEncoder> make_sample_encoder(const DataOptions& options, std::shared_ptr<const Tokenizer> tokenizer) {
-  if (options.data_type == "jsonl") return std::make_unique<TextEncoder>(options, std::move(tokenizer));
-  fail(cat("--data_type ", options.data_type, " is not text that becomes samples line by line; jsonl is"));
+  const bool is_text = options.data_type == "jsonl", is_question = options.data_type == "sft";
+  refuse_unless(is_text, "select_name", options.select_name, options);
+  refuse_unless(!is_text, "template", options.template_name, options);
+  refuse_unless(!is_text, "system_prompt", options.system_prompt, options);
+  refuse_unless(!is_text && !is_question, "tool_format", options.tool_format, options);
+  if (!options.select_name.empty() && options.loss_mask == "roles")
+    fail(cat("--select_name ", options.select_name, " and --loss_mask roles each say what counts; give one of them"));
+  if (is_text) return std::make_unique<TextEncoder>(options, std::move(tokenizer));
+  if (is_question) return std::make_unique<QuestionEncoder>(options, std::move(tokenizer));
+  if (options.data_type == "sharegpt" || options.data_type == "alpaca")
+    return std::make_unique<ConversationEncoder>(options, std::move(tokenizer));
+  fail(cat("--data_type ", options.data_type, " has no lines that become samples; jsonl, sft, sharegpt and alpaca have"));
 }
 
 }  // namespace rk

@@ -83,6 +83,9 @@ Options conversations() {
       text("sft_split", &C::sft_split, "train", "part of a data set"),
       common(old({"template_name"}, text("template", &C::template_name, "a name such as rwkv, chatml or vicuna",
                                          "how a conversation becomes text; empty = rwkv"))),
+      choice("tool_format", &C::tool_format,
+             {{"", ""}, {"none", ""}, {"default", "default"}, {"glm4", "glm4"}, {"mistral", "mistral"}, {"qwen", "qwen"}},
+             "how tools and calls of them are written in conversations"),
       text("system_prompt", &C::system_prompt, "a text", "first words of a conversation that has none of its own"),
   };
 }

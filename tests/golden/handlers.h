@@ -30,6 +30,16 @@ void run_large_sparse(const Case&, const Options&, Check&);
 void run_magic_prime(const Case&, const Options&, Check&);
 void run_corpus_small(const Case&, const Options&, Check&);
 
+// Conversations.
+void run_prompts(const Case&, const Options&, Check&);
+void run_rwkv_chat(const Case&, const Options&, Check&);
+void run_sft_labels(const Case&, const Options&, Check&);
+void run_preference(const Case&, const Options&, Check&);
+void run_tools(const Case&, const Options&, Check&);
+void run_convert_dataset(const Case&, const Options&, Check&);
+void run_pretrain_packing(const Case&, const Options&, Check&);
+void run_chatgal_jsonl(const Case&, const Options&, Check&);
+
 // Files of weights.
 void run_pth_valid(const Case&, const Options&, Check&);
 void run_pth_hostile(const Case&, const Options&, Check&);
