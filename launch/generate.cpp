@@ -1,6 +1,5 @@
 // rookery generate: a text goes on as a model would have it.
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -8,42 +7,39 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/rng.h"
 #include "data/chat/stop_text.h"
 #include "data/chat/template.h"
-#include "data/tokenizer.h"
 #include "data/utf8.h"
-#include "launch/mpirun.h"
+#include "launch/model_options.h"
 #include "launch/subcommands.h"
 #include "launch/words.h"
-#include "train/generator.h"
 #include "train/token_choice.h"
 
 namespace rk {
 namespace {
 
 struct GenerateOptions {
-  std::string model, tokenizer, prompt, prompt_file, template_name, system_prompt, precision = "fp32", accelerator = "auto";
+  ModelOptions model;
+  std::string prompt, prompt_file, template_name, system_prompt;
   std::vector<std::string> stops;
+  bool chat = false;
   int64_t length = 256;
   uint64_t seed = 42;
-  int threads = 0;
   bool ignore_end = false;
   TokenChoice choice;
 };
 
 bool read_options(GenerateOptions& o, int argc, char** argv) {
   CLI::App app{"Continues a text with a model", "rookery generate"};
-  app.add_option("MODEL", o.model, "weights (.pth, .safetensors, .h5), a checkpoint folder, or a proj_dir")->required();
-  app.add_option("--tokenizer", o.tokenizer,
-                 "world, bytes, char:VOCAB.json, a vocabulary file, or ids (numbers with blanks); default: the model's own");
+  add_model_options(app, o.model);
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--prompt_file", o.prompt_file, "file with the text to continue")->excludes(prompt);
-  auto* form = app.add_option("--template", o.template_name,
-                              "the prompt is a question in a conversation of this form (rwkv, chatml, ..., or a file); the answer alone is "
-                              "shown, and ends where the form ends answers");
-  app.add_option("--system_prompt", o.system_prompt, "first words of the conversation; default: the template's")->needs(form);
+  auto* chat = app.add_flag("--chat", o.chat,
+                            "the prompt is a question in a conversation of the form that the model was trained on; the answer alone is "
+                            "shown, and ends where the form ends answers");
+  app.add_option("--template", o.template_name, "the same for a form by its name (rwkv, chatml, ...) or file")->excludes(chat);
+  app.add_option("--system_prompt", o.system_prompt, "first words of the conversation; default: the form's");
   app.add_option("--stop", o.stops, "a text that ends the output where it begins; may be repeated")->allow_extra_args(false);
   app.add_option("--length", o.length, "tokens to make at most")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--temperature", o.choice.temperature, "0 = always the most probable token")
@@ -56,67 +52,8 @@ bool read_options(GenerateOptions& o, int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--seed", o.seed, "the same seed gives the same text")->capture_default_str();
-  app.add_option("--threads", o.threads, "0 = all cores")->check(CLI::Range(0, 4096))->capture_default_str();
-  app.add_option("--precision", o.precision, "what is computed in; fp16 on a GPU only, fp64 on the CPU only")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16", "fp64"}))
-      ->capture_default_str();
-  app.add_option("--accelerator", o.accelerator, "where it is computed; auto = on a GPU where there is one")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
   app.add_flag("--ignore_end", o.ignore_end, "go on behind the end of a document");
   return parse_words(app, argc, argv);
-}
-
-DType dtype_named(const std::string& precision) {
-  if (precision == "fp64") return DType::f64;
-  if (precision == "fp16") return DType::f16;
-  return precision == "bf16" ? DType::bf16 : DType::f32;
-}
-
-bool wants_gpu(const GenerateOptions& o) {
-  if (o.accelerator == "cuda" && o.precision == "fp64") fail("--precision fp64 exists on the CPU only; use --accelerator cpu, or fp32");
-  const bool gpu = o.accelerator == "cuda" || (o.accelerator == "auto" && o.precision != "fp64" && n_gpus() > 0);
-  if (!gpu && o.precision == "fp16") fail("--precision fp16 does not exist on the CPU; use fp32, bf16 or fp64");
-  return gpu;
-}
-
-// Token ids written as numbers, for models whose vocabulary is not at hand.
-class NumberTokenizer : public Tokenizer {
- public:
-  explicit NumberTokenizer(int64_t vocab_size) {
-    for (int64_t id = 0; id < vocab_size; ++id) numbers_.push_back(" " + std::to_string(id));
-  }
-  void encode(std::string_view bytes, std::vector<int32_t>& ids) const override {
-    std::istringstream in{std::string(bytes)};
-    for (std::string word; in >> word;) {
-      int32_t id = 0;
-      const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
-      if (error != std::errc{} || end != word.data() + word.size())
-        fail(cat("the prompt word '", word, "' is no token id; --tokenizer ids takes whole numbers with blanks between them"));
-      ids.push_back(id);
-    }
-  }
-  size_t split_point(std::string_view) const override { return 0; }
-  std::string_view bytes_of(int32_t id) const override { return numbers_.at(static_cast<size_t>(id)); }
-  int64_t vocab_size() const override { return static_cast<int64_t>(numbers_.size()); }
-  int32_t end_of_document() const override { return -1; }
-  std::string name() const override { return "ids"; }
-
- private:
-  std::vector<std::string> numbers_;
-};
-
-std::unique_ptr<Tokenizer> tokenizer_of(const GenerateOptions& o, const Generator& model) {
-  std::string spec = o.tokenizer;
-  if (spec.empty())
-    if (const auto own = model.metadata().find("tokenizer"); own != model.metadata().end()) spec = own->second;
-  if (spec.empty() && model.vocab_size() >= 65530) spec = "world";
-  if (spec.empty() && model.vocab_size() == 257) spec = "bytes";
-  if (spec.empty())
-    fail(cat(o.model, " does not tell its tokenizer, and ", model.vocab_size(),
-             " ids fit neither world nor bytes; give --tokenizer world, bytes, char:VOCAB.json, a vocabulary file, or ids"));
-  if (spec == "ids") return std::make_unique<NumberTokenizer>(model.vocab_size());
-  return make_tokenizer(spec);
 }
 
 std::string prompt_of(const GenerateOptions& o) {
@@ -128,6 +65,12 @@ std::string prompt_of(const GenerateOptions& o) {
   return text.str();
 }
 
+Template template_of(const Generator& model, const std::string& path) {
+  const auto own = model.metadata().find("template");
+  if (own == model.metadata().end()) fail(cat(path, " does not tell the form of conversations it was trained on; give --template NAME"));
+  return find_template(own->second);
+}
+
 // What is asked, and what surrounds it.
 struct Request {
   std::string prompt;
@@ -135,17 +78,19 @@ struct Request {
   std::vector<std::string> stops;
 };
 
-Request request_of(const GenerateOptions& o) {
+Request request_of(const GenerateOptions& o, const std::optional<Template>& form) {
   for (const std::string& stop : o.stops) {
     if (stop.empty()) fail("--stop is empty; it takes the text in front of which the output ends");
   }
   Request request{prompt_of(o), "", o.stops};
-  if (o.template_name.empty()) return request;
-  const Template form = find_template(o.template_name);
-  if (request.prompt.empty()) fail(cat("--template ", o.template_name, " needs a question; give --prompt or --prompt_file"));
-  request.prompt = open_prompt(form, {o.system_prompt, {{request.prompt, ""}}});
-  request.lead = form.lead;
-  if (!form.stop.empty()) request.stops.push_back(form.stop);
+  if (!form) {
+    if (!o.system_prompt.empty()) fail("--system_prompt begins a conversation; give --chat or --template, too");
+    return request;
+  }
+  if (request.prompt.empty()) fail("a conversation needs a question; give --prompt or --prompt_file");
+  request.prompt = open_prompt(*form, {o.system_prompt, {{request.prompt, ""}}});
+  request.lead = form->lead;
+  if (!form->stop.empty()) request.stops.push_back(form->stop);
   return request;
 }
 
@@ -219,12 +164,13 @@ std::string_view bytes_or_mark(const Tokenizer& tokenizer, int32_t id) {
 int generate_main(int argc, char** argv) {
   GenerateOptions o;
   if (!read_options(o, argc, argv)) return 0;
-  const DType dtype = dtype_named(o.precision);
-  const Request request = request_of(o);
-  std::optional<Gpu> gpu;
-  if (wants_gpu(o)) gpu.emplace(GpuOptions{});
-  Generator model(o.model, dtype, {.threads = o.threads > 0 ? o.threads : n_cores(), .gpu = gpu ? &*gpu : nullptr});
-  const auto tokenizer = tokenizer_of(o, model);
+  std::optional<Template> form;
+  if (!o.template_name.empty()) form = find_template(o.template_name);
+  const OpenedModel opened(o.model);
+  Generator& model = *opened.generator;
+  const Tokenizer* tokenizer = opened.tokenizer.get();
+  if (o.chat) form = template_of(model, o.model.path);
+  const Request request = request_of(o, form);
   std::vector<int32_t> ids;
   tokenizer->encode(request.prompt, ids);
   if (ids.empty()) {
@@ -237,7 +183,7 @@ int generate_main(int argc, char** argv) {
   auto logits = model.feed(ids);
   const double prompt_s = seconds();
   Utf8Output out;
-  if (o.template_name.empty()) out.write(request.prompt);
+  if (!form) out.write(request.prompt);
   AnswerText answer(request);
   const Random random(o.seed, stream_of("generate"));
   int64_t made = 0;

@@ -25,6 +25,7 @@ std::span<const Subcommand> subcommands() {
       {"bench", bench_main, "measure this machine for rookery plan"},
       {"init", init_main, "write fresh weights"},
       {"generate", generate_main, "continue a text with a model"},
+      {"eval", eval_main, "loss of a model over data; LAMBADA"},
       {"inspect", inspect_main, "show what a file or checkpoint holds"},
       {"verify", verify_main, "read files or checkpoints wholly and say whether they are intact"},
       {"convert", convert_main, "weights from one file format to another"},

@@ -19,6 +19,7 @@ int plan_main(int argc, char** argv);
 int bench_main(int argc, char** argv);
 int init_main(int argc, char** argv);
 int generate_main(int argc, char** argv);
+int eval_main(int argc, char** argv);
 int inspect_main(int argc, char** argv);
 int convert_main(int argc, char** argv);
 int data_main(int argc, char** argv);

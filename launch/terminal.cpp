@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace rk {
@@ -32,19 +33,23 @@ std::string clock_time(double seconds) {
   return fmt::format("{}:{:02}:{:02}", h, m, s % 60);
 }
 
+// Percent of a step that rank 0 waited for its samples.
+double data_share(const StepReport& r) { return r.seconds > 0 ? 100 * r.data_s / r.seconds : 0; }
+
 std::string step_line(const StepReport& r, int world) {
   const std::string of = r.last_step > 0 ? fmt::format("/{}", r.last_step) : "";
-  std::string line =
-      fmt::format("step {:>8}{}  epoch {:>3}  loss {:>9.6f}  lr {:.8f}  norm {:>10.4f}  tokens {:>12}  {:>9.0f} tok/s  {:>9.0f} /rank",
-                  r.step, of, r.epoch, r.loss, r.lr, r.grad_norm, r.tokens, r.tokens_per_s, r.tokens_per_s / world);
+  std::string line = fmt::format(
+      "step {:>8}{}  epoch {:>3}  loss {:>9.6f}  lr {:.8f}  norm {:>10.4f}  tokens {:>12}  {:>9.0f} tok/s  {:>9.0f} /rank"
+      "  data {:.1f}%",
+      r.step, of, r.epoch, r.loss, r.lr, r.grad_norm, r.tokens, r.tokens_per_s, r.tokens_per_s / world, data_share(r));
   if (r.last_step > 0) line += fmt::format("  left {:>11}", clock_time(r.seconds_left));
   if (r.skipped) line += "  skipped";
   return line;
 }
 
 std::string bar_line(const StepReport& r, int world, int width) {
-  const std::string facts = fmt::format("  loss {:.4f}  lr {:.3g}  norm {:.3g}  {:.0f} tok/s  {:.0f} /rank", r.loss, r.lr, r.grad_norm,
-                                        r.tokens_per_s, r.tokens_per_s / world);
+  const std::string facts = fmt::format("  loss {:.4f}  lr {:.3g}  norm {:.3g}  {:.0f} tok/s  {:.0f} /rank  data {:.1f}%", r.loss, r.lr,
+                                        r.grad_norm, r.tokens_per_s, r.tokens_per_s / world, data_share(r));
   if (r.last_step <= 0) return fmt::format("step {}", r.step) + facts;
   const double done = std::clamp(static_cast<double>(r.step) / static_cast<double>(r.last_step), 0.0, 1.0);
   const std::string ends = fmt::format("  left {}", clock_time(r.seconds_left));
@@ -107,7 +112,7 @@ void Terminal::draw(StepReport report) {
 }
 
 void Terminal::validation(int64_t step, double loss, int64_t tokens) {
-  line(fmt::format("validation after step {}: loss {:.6f} over {} tokens", step, loss, tokens));
+  line(fmt::format("validation after step {}: loss {:.6f}, perplexity {:.3f}, over {} tokens", step, loss, std::exp(loss), tokens));
 }
 
 }  // namespace rk

@@ -32,7 +32,10 @@ class Binidx {
   DType dtype() const { return dtype_; }
   int64_t size_of_sequence(int64_t i) const;
   int64_t byte_pointer(int64_t i) const;
-  int64_t document_begin(int64_t d) const;   // doc_idx entry, d in [0, n_documents]
+  int64_t document_begin(int64_t d) const;  // doc_idx entry, d in [0, n_documents]
+  // Token offsets at which documents first, first + 1, ... begin; n_documents() stands for the end of the last one. An index whose
+  // pointers do not follow the sizes is refused, as its documents do not lie one behind another.
+  void document_offsets(int64_t first, std::span<int64_t> out) const;
   bool has_modes() const;                    // Megatron multimodal files
   int8_t mode_of_sequence(int64_t i) const;  // only with has_modes()
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -49,13 +52,18 @@ class Binidx {
 
  private:
   void read_header();
-  void check_arrays();
+  void check_sizes();
+  void check_pointers();
+  void check_documents();
   void read_bytes(int64_t begin, std::span<int32_t> out, int64_t vocab) const;
 
   std::string prefix_;
   MappedFile bin_, idx_;
   DType dtype_ = DType::u16;
   int64_t n_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0;
+  int64_t n_indexed_ = 0;                                 // tokens that the sizes add up to
+  int64_t out_of_order_ = -1;                             // the first sequence whose pointer is not the sum of the sizes before it
+  bool one_sequence_each_ = false;                        // document d is sequence d
   size_t pointers_at_ = 0, doc_idx_at_ = 0, end_at_ = 0;  // byte offsets in PREFIX.idx
   std::vector<std::string> warnings_;
 };

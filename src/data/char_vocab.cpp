@@ -128,6 +128,10 @@ void CharacterSet::add(std::string_view text) {
   }
 }
 
+void CharacterSet::add(std::span<const char32_t> characters) {
+  for (char32_t c : characters) seen_.set(c);
+}
+
 std::vector<char32_t> CharacterSet::sorted() const {
   std::vector<char32_t> characters;
   for (char32_t c = 0; c < seen_.size(); ++c) {
@@ -136,14 +140,15 @@ std::vector<char32_t> CharacterSet::sorted() const {
   return characters;
 }
 
-std::string char_vocab_json(const std::vector<char32_t>& characters) {
+std::string char_vocab_json(const std::vector<char32_t>& characters, bool end_of_document) {
   std::string out = "{";
   for (size_t i = 0; i < characters.size(); ++i) {
-    out += cat('"', i, "\": \"");
+    out += cat(i == 0 ? "\"" : ", \"", i, "\": \"");
     append_json_character(out, characters[i]);
-    out += "\", ";
+    out += '"';
   }
-  return out + cat('"', characters.size(), "\": \"\"}");
+  if (end_of_document) out += cat(characters.empty() ? "\"" : ", \"", characters.size(), "\": \"\"");
+  return out + "}";
 }
 
 std::vector<char32_t> read_char_vocab(const std::string& file) {

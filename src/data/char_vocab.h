@@ -3,6 +3,7 @@
 #include <bitset>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@ namespace rk {
 class CharacterSet {
  public:
   void add(std::string_view text);  // invalid UTF-8 is a TextError
+  void add(std::span<const char32_t> characters);
   void merge(const CharacterSet& other) { seen_ |= other.seen_; }
   std::vector<char32_t> sorted() const;
 
@@ -22,8 +24,9 @@ class CharacterSet {
   std::bitset<0x110000> seen_;
 };
 
-// As Python's json.dumps(..., ensure_ascii=False) writes it. The id behind the last character ends a document and has an empty text.
-std::string char_vocab_json(const std::vector<char32_t>& characters);
+// As Python's json.dumps(..., ensure_ascii=False) writes it. The id behind the last character ends a document and has an empty text;
+// it is left out where the text is one document (end_of_document false).
+std::string char_vocab_json(const std::vector<char32_t>& characters, bool end_of_document = true);
 // UTF-8, or UTF-16 with a byte order mark as older tools write; with or without the id that ends documents.
 std::vector<char32_t> read_char_vocab(const std::string& file);
 

@@ -41,7 +41,7 @@ struct DataOptions {
 
   // text, conversations and questions
   bool append_eod = true;  // of jsonl: the end-of-document id follows each text
-  std::string sft_field;  // two names with a blank between
+  std::string sft_field;   // two names with a blank between
   std::string sft_split = "train";
   std::string template_name;  // "" = rwkv
   std::string system_prompt;
@@ -51,5 +51,7 @@ struct DataOptions {
   std::string val_file;  // as data_file, or a folder
   double val_split = 0;  // share of the documents that is kept for validation instead
 };
+
+inline bool wants_validation(const DataOptions& o) { return !o.val_file.empty() || o.val_split > 0; }
 
 }  // namespace rk

@@ -40,17 +40,6 @@ DType model_dtype(const RunConfig& config) {
   return DType::f32;
 }
 
-int64_t vocabulary_of(const Binidx& data) {
-  std::vector<int32_t> block(1 << 16);
-  int32_t largest = 0;
-  for (int64_t at = 0; at < data.n_tokens(); at += static_cast<int64_t>(block.size())) {
-    const auto n = static_cast<size_t>(std::min<int64_t>(static_cast<int64_t>(block.size()), data.n_tokens() - at));
-    data.read_flat(at, std::span(block).first(n), 0);
-    largest = std::max(largest, *std::max_element(block.begin(), block.begin() + static_cast<std::ptrdiff_t>(n)));
-  }
-  return largest + 1;
-}
-
 ModelSpec given_spec(const RunConfig& config) {
   ModelSpec given;
   given.arch = config.arch;
@@ -69,13 +58,13 @@ ModelSpec given_spec(const RunConfig& config) {
   return given;
 }
 
-std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const Binidx* data) {
+std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const DataSet* data) {
   ModelSpec given = given_spec(config);
   const auto tensors = tensors_of(start);
   if (start.kind == Start::Kind::fresh) {
     if (given.vocab_size == 0) {
       if (!data) fail("--vocab_size is needed where there is no --data_file to take it from");
-      given.vocab_size = vocabulary_of(*data);
+      given.vocab_size = data->vocabulary();
     }
     const Family& family = family_of(config.arch);
     return family.make(family.spec_for_new(given));

@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "data/binidx.h"
+#include "data/open_data.h"
 #include "model/families.h"
 #include "shard/shards.h"
 #include "train/checkpoint.h"
@@ -18,10 +18,7 @@ ModelSpec given_spec(const RunConfig& config);  // the sizes that the flags give
 
 // The model's sizes: of the file that `start` names, or of the flags and the reference's rules; contradictions are refused.
 // data: for the vocabulary size where nothing else says it.
-std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const Binidx* data);
-
-// The largest id of the data plus one.
-int64_t vocabulary_of(const Binidx& data);
+std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, const DataSet* data);
 
 // A weights file that a model is loaded from. partial: it may lack some of the model's tensors, and have others.
 struct WeightsFile {

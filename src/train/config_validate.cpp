@@ -127,15 +127,16 @@ void settle_machine(RunConfig& c, int world, bool plan) {
 
 void check_data(RunConfig& c, bool plan) {
   if (c.data_type == "wds_img") fail("--data_type wds_img is not supported: rookery trains on text only");
-  if (c.data_type != "binidx") fail(cat("--data_type ", c.data_type, " is not among the formats that this build reads: binidx"));
   for (std::string* path : {&c.data_file, &c.val_file}) {
-    if (!path->ends_with(".bin") && !path->ends_with(".idx")) continue;
+    if (c.data_type != "binidx" || (!path->ends_with(".bin") && !path->ends_with(".idx"))) continue;
     path->resize(path->size() - 4);
     c.notes.push_back(cat("data files are named without .bin and .idx: using ", *path));
   }
   if (c.train_stage == 1 || plan) return;
-  if (c.data_file.empty()) fail("--data_file is missing; give the path of the training tokens without .bin and .idx");
-  if (c.val_every > 0 && c.val_file.empty()) fail(cat("--val_every ", c.val_every, " needs --val_file"));
+  if (c.data_file.empty() && c.data_type != "dummy") fail("--data_file is missing; give the path of the training data");
+  if (!c.val_file.empty() && c.val_split > 0) fail("--val_file and --val_split exclude each other: both say what validation reads");
+  if (c.val_every > 0 && !wants_validation(c)) fail(cat("--val_every ", c.val_every, " needs --val_file or --val_split"));
+  if (c.early_stop > 0 && c.val_every == 0) fail(cat("--early_stop ", c.early_stop, " needs --val_every, the steps between validations"));
 }
 
 void check_model(const RunConfig& c) {
@@ -180,13 +181,6 @@ void check_files(const RunConfig& config) {
     fail(cat("--load_model ", config.load_model, " does not exist"));
   if (!config.resume.empty() && config.resume != "auto" && config.resume != "none" && !exists(config.resume))
     fail(cat("--resume ", config.resume, " does not exist; give a checkpoint folder, auto or none"));
-  const auto check_tokens = [](const char* option, const std::string& prefix) {
-    if (prefix.empty()) return;
-    for (const char* ending : {".idx", ".bin"})
-      if (!exists(prefix + ending)) fail(cat("--", option, " ", prefix, ": the file ", prefix, ending, " does not exist"));
-  };
-  check_tokens("data_file", config.train_stage == 1 && !exists(config.data_file + ".idx") ? "" : config.data_file);
-  check_tokens("val_file", config.val_file);
 }
 
 }  // namespace rk

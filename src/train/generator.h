@@ -20,10 +20,12 @@ class Generator {
   ~Generator();
 
   int64_t vocab_size() const;
-  const std::map<std::string, std::string>& metadata() const;  // of a file; empty for folders
+  const std::map<std::string, std::string>& metadata() const;  // of a file, or what it would be
   // Reads tokens behind all earlier ones; returns the logits after the last one, valid until the next call. An id that the model
   // does not have is refused.
   std::span<const double> feed(std::span<const int32_t> tokens);
+  // The next tokens begin a text.
+  void forget();
 
  private:
   struct Impl;

@@ -5,6 +5,7 @@
 #include "comm/agree.h"
 #include "train/build.h"
 #include "train/initial_weights.h"
+#include "train/open_run.h"
 
 namespace rk {
 
@@ -18,11 +19,14 @@ ExitCode write_init(const RunConfig& config, Comm& comm, const Machine& machine,
   ThreadPool pool(machine.threads);
   agree(comm, [&] {
     decide_start(config);  // refuses a folder with a run in it
-    std::shared_ptr<const Binidx> data;
-    if (!config.data_file.empty() && config.vocab_size == 0) data = std::make_shared<const Binidx>(config.data_file);
     make_proj_dir(config.proj_dir);
-    if (comm.rank() == 0)
-      observer.line(write_initial_weights(config, data.get(), model_dtype(config), config.proj_dir + "/rwkv-init.pth", pool));
+    if (comm.rank() != 0) return;
+    std::unique_ptr<DataSet> data;
+    if (!config.data_file.empty() && config.vocab_size == 0) {
+      prepare_data(config, {.folder = token_folder(config), .threads = machine.threads, .say = [&](const auto& s) { observer.line(s); }});
+      data = open_data(config, token_folder(config));
+    }
+    observer.line(write_initial_weights(config, data.get(), model_dtype(config), config.proj_dir + "/rwkv-init.pth", pool));
   });
   return ExitCode::done;
 }

@@ -111,11 +111,11 @@ BackgroundWriter new_file(const std::string& path, const Model& model, DType in_
 
 }  // namespace
 
-std::string write_initial_weights(const RunConfig& config, const Binidx* data, DType in_file, const std::string& path, ThreadPool& pool) {
+std::string write_initial_weights(const RunConfig& config, const DataSet* data, DType in_file, const std::string& path, ThreadPool& pool) {
   Donor donor(config.load_model);
   ModelSpec spec = given_spec(config);
   donor.complete(spec);
-  if (spec.vocab_size == 0 && data) spec.vocab_size = vocabulary_of(*data);
+  if (spec.vocab_size == 0 && data) spec.vocab_size = data->vocabulary();
   const Family& family = family_of(config.arch);
   const std::unique_ptr<Model> model = family.make(family.spec_for_new(spec));
 

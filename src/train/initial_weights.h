@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "data/binidx.h"
+#include "data/open_data.h"
 #include "device/thread_pool.h"
 #include "train/run_config.h"
 
@@ -11,6 +11,6 @@ namespace rk {
 // Streams them to `path` in the type `in_file`; returns a sentence that says what was written. Tensors of config.load_model take the place
 // of fresh ones, with rows interpolated where their numbers differ. Sizes are those of the flags, else of that file, else the family's
 // rules; the vocabulary may come from `data`, which may be null.
-std::string write_initial_weights(const RunConfig& config, const Binidx* data, DType in_file, const std::string& path, ThreadPool& pool);
+std::string write_initial_weights(const RunConfig& config, const DataSet* data, DType in_file, const std::string& path, ThreadPool& pool);
 
 }  // namespace rk

@@ -98,10 +98,11 @@ void RunLog::step(const StepReport& r, const Validation::Result* validated) {
   nlohmann::ordered_json line{
       {"step", r.step},         {"loss", number(r.loss)}, {"lr", r.lr},         {"grad_norm", number(r.grad_norm)},
       {"clip", number(r.clip)}, {"skipped", r.skipped},   {"tokens", r.tokens}, {"tokens_per_s", number(r.tokens_per_s)},
-      {"seconds", r.seconds},   {"epoch", r.epoch}};
+      {"seconds", r.seconds},   {"data_s", r.data_s},     {"epoch", r.epoch}};
   if (!r.hash.empty()) line["hash"] = r.hash;
   if (validated) {
     line["val_loss"] = number(validated->loss);
+    line["val_ppl"] = number(std::exp(validated->loss));
     line["val_tokens"] = validated->tokens;
   }
   append("metrics.jsonl", line.dump());

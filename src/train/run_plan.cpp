@@ -175,7 +175,7 @@ RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const 
   plan.truncated = request.truncated;
   plan.scales_loss = model.dtype == DType::f16;
   plan.step = plan_step(request);
-  if (!config.val_file.empty()) plan.validation = plan_forward(n_units, request.n_segments);
+  if (wants_validation(config)) plan.validation = plan_forward(n_units, request.n_segments);
   const int64_t max_bucket = (config.bucket_mib << 20) / static_cast<int64_t>(sizeof(float));
   plan.layout = flat_layout(model, by_node(config, place) ? place.n_ranks / place.n_nodes : place.n_ranks, max_bucket,
                             config.deterministic_reduce ? kSquareBlock : kPlacementAlign);

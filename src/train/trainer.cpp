@@ -4,23 +4,20 @@
 #include <optional>
 
 #include "comm/agree.h"
-#include "data/sampling.h"
 #include "train/build.h"
-#include "train/global_batch.h"
-#include "train/horizon.h"
+#include "train/early_stop.h"
 #include "train/init_run.h"
 #include "train/loss_scale.h"
+#include "train/open_run.h"
 #include "train/ordered_sums.h"
 #include "train/pending_steps.h"
 #include "train/position.h"
 #include "train/run_guard.h"
 #include "train/run_log.h"
-#include "train/run_settle.h"
 #include "train/runner.h"
 #include "train/saving.h"
-#include "train/snapshot_start.h"
-#include "train/validation.h"
 #include "train/weights_export.h"
+#include "train/weights_metadata.h"
 
 namespace rk {
 namespace {
@@ -44,26 +41,28 @@ class Trainer {
   void replay(int64_t last_step);
 
  private:
-  void open();
   void plan_memory();
   void load();
   void restore();
   void restore_older(const std::string& why);
   void start_guard(bool writes);
   bool queue_step();
+  template <class Number>
+  void read_ahead(const Number& number);
   ExitCode leave_step();
   void tell_ranks();
   Due due_after_step();
   void after_step();
   StepReport collect();
   void report(const StepReport& report, const Validation::Result* validated);
+  void note_validation(double loss);
   void end_mini_epoch(const StepReport& report);
   void export_or_warn(const std::string& file);
   void save(const std::string& weights = "");
   const CheckpointState& hashed_state();
   ExitCode finish(bool interrupted);
   bool flag(Flag what) const { return host_flags_[what] > 0; }
-  bool scales_loss() const { return model_->dtype == DType::f16; }
+  bool scales_loss() const { return run_.model->dtype == DType::f16; }
   bool leads() const { return comm_.rank() == 0; }
   std::string path(const std::string& file) const { return config_.proj_dir + "/" + file; }
   Device device() const { return gpu_ ? Device::cuda : Device::cpu; }
@@ -84,18 +83,11 @@ class Trainer {
   ThreadPool pool_;
   Gpu* gpu_;  // null: the CPU
 
-  Start start_;
-  std::shared_ptr<const Binidx> data_;
-  std::unique_ptr<BatchSource> source_;
-  std::unique_ptr<Model> model_;
-  Horizon horizon_;
+  OpenedRun run_;
   Plan plan_;
-  RunSite site_;
-  StepBatch batch_;
-  BatchShape shape_;
   int zero_ = 0;
   bool keep_less_ = false;
-  std::optional<Validation> validation_;
+  std::vector<int64_t> next_numbers_;  // of this rank's samples of the next step
   std::optional<Batcher> batcher_;
   std::optional<Shards> shards_;
   std::optional<Runner> runner_;
@@ -106,6 +98,7 @@ class Trainer {
   std::optional<RunGuard> guard_;
   Watchdog* watchdog_ = nullptr;  // the guard's
   std::optional<Saving> saving_;
+  bool stops_early_ = false;
   bool save_put_off_ = false;  // until a step is finite again
 
   CheckpointState state_;  // position of the run; what depends on outstanding steps is behind
@@ -115,88 +108,64 @@ class Trainer {
   bool memory_compared_ = false;
 };
 
-// Data, sizes and numbers of the run; every refusal happens here, before memory is taken.
-void Trainer::open() {
-  agree(comm_, [&] { start_ = decide_start(config_); });
-  prefer_snapshot(start_, config_, comm_, machine_.node);
-  agree(comm_, [&] {
-    keep_global_batch(config_, start_, comm_.size());
-    data_ = std::make_shared<const Binidx>(config_.data_file);
-    model_ = build_model(config_, start_, data_.get());
-    if (config_.magic_prime > 0) check_magic_prime(config_.magic_prime, data_->n_tokens(), config_.ctx_len);
-    source_ = make_pile_source(data_, config_.ctx_len, config_.magic_prime, model_->n_vocab);
-  });
-  agree(comm_, [&] { make_proj_dir(config_.proj_dir); });
-  for (const auto& w : data_->warnings()) observer_.line("warning: " + w);
-  for (const auto& r : start_.remarks) observer_.line(r);
-  horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), start_.epoch_begin, start_.warmup_steps);
-  if (config_.magic_prime == 0)
-    observer_.line(cat("magic_prime ", source_->n_samples_per_pass(), " (computed from ", data_->n_tokens(), " tokens)"));
-  site_ = find_site(comm_, machine_);
-  if (config_.micro_auto) observer_.line(settle_micro_bsz(comm_, bare(), *model_, config_, site_));
-  batch_ = step_batch(config_, comm_.size());
-  shape_ = batch_shape(config_);
-  require(shape_.micro == batch_.per_rank(), "every rank's plan has as many micro-batches as the samples of a step need");
-  if (!config_.val_file.empty())
-    agree(comm_, [&] { validation_.emplace(config_.val_file, shape_, model_->n_vocab, comm_.rank(), comm_.size()); });
-}
-
 // What the run will be, agreed by all ranks, then the memory that it takes.
 void Trainer::plan_memory() {
-  const RunPlan run = plan_run(bare(), config_, *model_, site_.place);
-  plan_ = run.step;
-  zero_ = run.zero;
-  keep_less_ = run.keep_less;
-  observer_.line(memory_table(run.memory, comm_.size(), run.zero, run.gpu));
-  for (const std::string& remark : run.remarks) observer_.line(remark);
+  const RunPlan planned = plan_run(bare(), config_, *run_.model, run_.site.place);
+  plan_ = planned.step;
+  zero_ = planned.zero;
+  keep_less_ = planned.keep_less;
+  observer_.line(memory_table(planned.memory, comm_.size(), planned.zero, planned.gpu));
+  for (const std::string& remark : planned.remarks) observer_.line(remark);
   std::string warning;
   agree(comm_, [&] {
-    warning = require_fit(bare(), *model_, config_, run, site_);
-    shards_.emplace(bare(), comm_, run.layout, run.shards);
-    batcher_.emplace(shape_, device());
-    if (validation_) validation_->allocate(device());
-    kept_ = Arena(Buffer(device(), run.memory.kept));
-    scratch_ = Arena(Buffer(device(), run.memory.scratch));
+    warning = require_fit(bare(), *run_.model, config_, planned, run_.site);
+    shards_.emplace(bare(), comm_, planned.layout, planned.shards);
+    batcher_.emplace(run_.shape, device());
+    next_numbers_.reserve(static_cast<size_t>(run_.shape.micro * run_.shape.B));
+    if (run_.validation) run_.validation->allocate(device());
+    kept_ = Arena(Buffer(device(), planned.memory.kept));
+    scratch_ = Arena(Buffer(device(), planned.memory.scratch));
     numbers_.emplace(device());
-    if (run.shards.ordered) ordered_.emplace(device(), batch_, SquareBlockMap(run.layout).n());
+    if (planned.shards.ordered) ordered_.emplace(device(), run_.batch, SquareBlockMap(planned.layout).n());
   });
   if (!warning.empty()) observer_.line(warning);
-  saving_.emplace(Saving::Site{config_, comm_, *shards_, bare(), tensor_shapes(*model_),
+  saving_.emplace(Saving::Site{config_, comm_, *shards_, bare(), tensor_shapes(*run_.model),
                                [this](const std::string& s) { observer_.line(s); }, machine_.node},
-                  run.copied_state);
-  memory_planned_ = run.memory.on_gpu();
-  runner_.emplace(*model_, &*shards_);
+                  planned.copied_state);
+  memory_planned_ = planned.memory.on_gpu();
+  runner_.emplace(*run_.model, &*shards_);
 }
 
 void Trainer::load() {
-  if (start_.kind == Start::Kind::checkpoint) {
+  if (run_.start.kind == Start::Kind::checkpoint) {
     restore();
   } else {
-    agree(comm_, [&] { load_start(exec(), *model_, *shards_, start_, config_); });
+    agree(comm_, [&] { load_start(exec(), *run_.model, *shards_, run_.start, config_); });
     shards_->refresh_weights(exec());
-    state_ = first_state(start_, horizon_);
+    state_ = first_state(run_.start, run_.horizon);
   }
   const LossScale scale = loss_scale_of(state_, scales_loss());
   numbers_->set_state(bare(), state_.adam_t, scale.scale, scale.good_steps);
-  state_.model_dtype = name_of(model_->dtype);
+  state_.model_dtype = name_of(run_.model->dtype);
   state_.config = config_.text;
-  if (start_.kind == Start::Kind::fresh) export_weights(exec(), *model_, *shards_, path("rwkv-init.pth"));
+  keep_text_facts(state_, config_);
+  if (run_.start.kind == Start::Kind::fresh) export_weights(exec(), *run_.model, *shards_, path("rwkv-init.pth"), weights_metadata(state_));
 }
 
 // An exact continuation: what changes the meaning of a position must be as it was.
 void Trainer::restore() {
   std::optional<CheckpointReader> reader;
   agree(comm_, [&] {
-    reader.emplace(start_.path);
+    reader.emplace(run_.start.path);
     state_ = reader->state();
     const auto same = [&](const char* name, int64_t now, const char* remedy) {
       const auto was = state_.extra.find(name);
       if (was != state_.extra.end() && was->second != std::to_string(now))
-        fail(cat(start_.path, " was made with ", name, " = ", was->second, ", this run has ", now, "; ", remedy,
+        fail(cat(run_.start.path, " was made with ", name, " = ", was->second, ", this run has ", now, "; ", remedy,
                  ", or begin a new run from its weights with --load_model"));
     };
     same("ctx_len", config_.ctx_len, "give the same --ctx_len");
-    same("epoch_steps", horizon_.epoch_steps, "give the same --epoch_steps");
+    same("epoch_steps", run_.horizon.epoch_steps, "give the same --epoch_steps");
   });
   try {
     agree(comm_, [&] { load_from_checkpoint(exec(), *shards_, *reader); });
@@ -205,9 +174,9 @@ void Trainer::restore() {
   }
   shards_->refresh_weights(exec());
   const auto warmup = state_.extra.find("warmup_steps");
-  horizon_ = make_horizon(config_, comm_.size(), source_->n_samples_per_pass(), state_.epoch_begin,
-                          warmup != state_.extra.end() ? std::stoll(warmup->second) : config_.warmup_steps);
-  observer_.line(cat("resumed from ", start_.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
+  run_.horizon = make_horizon(config_, comm_.size(), run_.source->n_samples_per_pass(), state_.epoch_begin,
+                              warmup != state_.extra.end() ? std::stoll(warmup->second) : config_.warmup_steps);
+  observer_.line(cat("resumed from ", run_.start.path, ": ", state_.step, " steps, ", state_.tokens, " tokens done"));
 }
 
 // What is damaged inside shows when it is read, to one rank perhaps: all go back to the checkpoint before.
@@ -215,12 +184,12 @@ void Trainer::restore_older(const std::string& why) {
   std::optional<std::string> older;
   agree(comm_, [&] {
     std::vector<std::string> warnings;
-    if (start_.automatic) older = newest_checkpoint(config_.proj_dir, warnings, start_.snapshot ? INT64_MAX : state_.step);
+    if (run_.start.automatic) older = newest_checkpoint(config_.proj_dir, warnings, run_.start.snapshot ? INT64_MAX : state_.step);
     if (!older) fail(why);
   });
-  observer_.line(cat("warning: checkpoint ", start_.path, " is skipped: ", why, "; trying ", *older));
-  start_.path = *older;
-  start_.snapshot = false;
+  observer_.line(cat("warning: checkpoint ", run_.start.path, " is skipped: ", why, "; trying ", *older));
+  run_.start.path = *older;
+  run_.start.snapshot = false;
   restore();
 }
 
@@ -229,28 +198,31 @@ void Trainer::restore_older(const std::string& why) {
 bool Trainer::queue_step() {
   PendingStep& step = pending_.begin();
   const Exec ex = exec();
-  batcher_->fill(ex, *source_, [&](int64_t m, int64_t j) {
-    const int64_t sample = batch_.sample(comm_.rank(), m, j);
+  const auto number = [&](int64_t m, int64_t j) {
+    const int64_t sample = run_.batch.sample(comm_.rank(), m, j);
     return sample < 0 ? -1 : 1 + state_.samples + sample;
-  });
+  };
+  batcher_->fill(ex, *run_.source, number);
   step.offsets = batcher_->offsets();
+  step.report.data_s = run_.source->take_seconds();
+  read_ahead(number);
 
   step.rank_targets = batcher_->n_targets();
   step.targets = guard_->begin_step(state_.step + 1, step.rank_targets, step.began);
-  const auto rows = static_cast<double>(horizon_.real_bsz * config_.ctx_len);
+  const auto rows = static_cast<double>(run_.horizon.real_bsz * config_.ctx_len);
   batcher_->scale({.scale = step.targets > 0 ? 1 / step.targets : 0,
                    .l2_scale = config_.l2wrap / rows,
                    .loss_scale = scales_loss() ? numbers_->loss_scale() : Tensor{},
                    .loss_sum = ordered_ ? ordered_->losses() : numbers_->loss(),
-                   .loss_first = ordered_ ? batch_.number(comm_.rank(), 0) : 0,
-                   .loss_step = ordered_ ? batch_.world : 0});
+                   .loss_first = ordered_ ? run_.batch.number(comm_.rank(), 0) : 0,
+                   .loss_step = ordered_ ? run_.batch.world : 0});
 
   numbers_->start_step(ex);
   if (ordered_) ordered_->start_step(ex);
   shards_->start_step(ex);
   StepIo io;
   io.micro = batcher_->micro();
-  io.n_filled = static_cast<size_t>(batch_.of_rank(comm_.rank()));
+  io.n_filled = static_cast<size_t>(run_.batch.of_rank(comm_.rank()));
   io.truncated = config_.bptt == "truncated";
   io.watchdog = watchdog_;
   io.step = state_.step + 1;
@@ -273,16 +245,26 @@ bool Trainer::queue_step() {
 
   watchdog_->progress(state_.step + 1, "update");
   StepReport& r = step.report;
-  r.lr = horizon_.lr.at(state_.step - horizon_.first_step);
+  r.lr = run_.horizon.lr.at(state_.step - run_.horizon.first_step);
   numbers_->decide(ex, config_, scales_loss());
   shards_->update(ex,
                   {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
   pending_.queued();
 
-  step_forward(state_, horizon_, r);
+  step_forward(state_, run_.horizon, r);
   guard_->end_step();
   return true;
+}
+
+// The samples of the step behind this one, whose rows number() tells.
+template <class Number>
+void Trainer::read_ahead(const Number& number) {
+  next_numbers_.clear();
+  for (int64_t m = 0; m < run_.shape.micro; ++m)
+    for (int64_t j = 0; j < run_.shape.B; ++j)
+      if (const int64_t n = number(m, j); n >= 0) next_numbers_.push_back(n + run_.horizon.real_bsz);
+  run_.source->prefetch(next_numbers_);
 }
 
 // The micro-batches of the unfinished step are computed again by the run that goes on.
@@ -314,7 +296,7 @@ void Trainer::tell_ranks() {
 StepReport Trainer::collect() {
   watchdog_->progress(pending_.oldest(), "waiting for its numbers");
   const StepValues v = numbers_->collect();
-  const StepReport r = pending_.complete(v, {config_.grad_clip, horizon_.real_bsz * config_.ctx_len});
+  const StepReport r = pending_.complete(v, {config_.grad_clip, run_.horizon.real_bsz * config_.ctx_len});
   state_.adam_t = v.adam_t;
   guard_->note(r, v.loss_scale);
   if (scales_loss()) keep_loss_scale(state_, {v.loss_scale, v.good_steps});
@@ -327,14 +309,14 @@ StepReport Trainer::collect() {
 
 Due Trainer::due_after_step() {
   Due due;
-  const bool reached = horizon_.reached(state_.step);
+  const bool reached = run_.horizon.reached(state_.step);
   due.end = reached || flag(kStop);
-  due.validation = validation_ && (reached || (config_.val_every > 0 && state_.step % config_.val_every == 0));
+  due.validation = run_.validation && (reached || (config_.val_every > 0 && state_.step % config_.val_every == 0));
   due.commit = saving_->commit_due(host_flags_[kWriterBusy], host_flags_[kWriterFailed]);
-  due.mini_epoch = (state_.step - horizon_.first_step) % horizon_.epoch_steps == 0;
+  due.mini_epoch = (state_.step - run_.horizon.first_step) % run_.horizon.epoch_steps == 0;
   // The reference writes rwkv-final.pth near the end of the first pass and goes on.
-  const int64_t pass_steps = source_->n_samples_per_pass() / horizon_.real_bsz;
-  due.first_pass = !due.end && state_.step == pass_steps - 1 && horizon_.last_step != pass_steps;
+  const int64_t pass_steps = run_.source->n_samples_per_pass() / run_.horizon.real_bsz;
+  due.first_pass = !due.end && state_.step == pass_steps - 1 && run_.horizon.last_step != pass_steps;
   due.hash = config_.hash_every > 0 && state_.step % config_.hash_every == 0;
   due.save = !due.end && (save_put_off_ || flag(kSaveNow) || flag(kTimeIsUp) || saving_->due(state_.step, state_.tokens));
   due.snapshot = !due.end && (saving_->snapshot_due(state_.step, state_.tokens) || flag(kSnapshotTimeIsUp));
@@ -352,9 +334,10 @@ void Trainer::after_step() {
   if (due.hash) last.hash = guard_->state_hash();
   std::optional<Validation::Result> validated;
   if (due.validation)
-    validated = validation_->run(exec(), *runner_, static_cast<int>(model_->units.size()), *watchdog_, state_.step, comm_);
+    validated = run_.validation->run(exec(), *runner_, static_cast<int>(run_.model->units.size()), *watchdog_, state_.step, comm_);
   report(last, validated ? &*validated : nullptr);
   const bool best = validated && saving_->among_best(state_, validated->loss);
+  if (validated) note_validation(validated->loss);
   if (due.commit) saving_->commit(flag(kWriterFailed));
   if (due.mini_epoch) end_mini_epoch(last);
   if (due.first_pass) export_or_warn("rwkv-final.pth");
@@ -378,8 +361,17 @@ void Trainer::report(const StepReport& r, const Validation::Result* validated) {
       cat("memory in use on the GPU: ", mebibytes(gpu_->total_bytes() - gpu_->free_bytes()), "; predicted: ", mebibytes(memory_planned_)));
 }
 
+// --early_stop: the same on all ranks, because the loss is.
+void Trainer::note_validation(double loss) {
+  if (config_.early_stop == 0) return;
+  const int64_t in_vain = note_validation_loss(state_, loss);
+  if (in_vain < config_.early_stop || run_.horizon.reached(state_.step)) return;
+  stops_early_ = true;
+  observer_.line(cat("early stop: ", in_vain, in_vain == 1 ? " validation" : " validations in a row", " without a smaller loss"));
+}
+
 void Trainer::end_mini_epoch(const StepReport& report) {
-  const int64_t since_launch = (state_.step - horizon_.first_step) / horizon_.epoch_steps - 1;
+  const int64_t since_launch = (state_.step - run_.horizon.first_step) / run_.horizon.epoch_steps - 1;
   const int64_t name = state_.epoch_begin + since_launch;
   const auto steps = static_cast<double>(std::max<int64_t>(state_.epoch_loss_steps, 1));
   if (log_) log_->mini_epoch(name, state_.epoch_loss_sum / steps, report.lr, since_launch);
@@ -389,7 +381,7 @@ void Trainer::end_mini_epoch(const StepReport& report) {
   const bool last = config_.epoch_count > 0 && name + 1 == config_.epoch_count;
   if (!due && !last) return;
   const std::string file = cat("rwkv-", name, ".pth");
-  if (horizon_.reached(state_.step) || flag(kStop) || guard_->in_bad_steps()) return export_or_warn(file);
+  if (run_.horizon.reached(state_.step) || flag(kStop) || guard_->in_bad_steps()) return export_or_warn(file);
   save(file);
 }
 
@@ -397,7 +389,7 @@ void Trainer::end_mini_epoch(const StepReport& report) {
 void Trainer::export_or_warn(const std::string& file) {
   watchdog_->pause();
   try {
-    export_weights(exec(), *model_, *shards_, path(file));
+    export_weights(exec(), *run_.model, *shards_, path(file), weights_metadata(state_));
     observer_.line(cat("saved ", path(file)));
   } catch (const Error& e) {
     observer_.line(cat("warning: ", e.what(), "; training goes on and tries again at the next mini-epoch"));
@@ -423,14 +415,14 @@ ExitCode Trainer::finish(bool interrupted) {
     observer_.line(cat("stopped after step ", state_.step, "; continue with --resume auto"));
     return ExitCode::interrupted;
   }
-  export_weights(exec(), *model_, *shards_, path("rwkv-final.pth"));
+  export_weights(exec(), *run_.model, *shards_, path("rwkv-final.pth"), weights_metadata(state_));
   observer_.line(cat("finished after step ", state_.step, ": ", path("rwkv-final.pth")));
   return ExitCode::done;
 }
 
 ExitCode Trainer::run() {
-  open();
-  for (const auto& r : horizon_.remarks) observer_.line(r);
+  run_ = open_run(config_, comm_, machine_, bare(), observer_);
+  for (const auto& r : run_.horizon.remarks) observer_.line(r);
   plan_memory();
   start_guard(true);
   watchdog_->pause();  // loading takes its time, but no rank may stand still meanwhile
@@ -440,29 +432,29 @@ ExitCode Trainer::run() {
     log_.emplace(config_.proj_dir, config_, state_.step);
     log_->start(config_, cat("{\"zero\": ", zero_, ", \"ranks\": ", comm_.size(), ", \"comm\": \"", comm_.backend(), "\"}"));
   });
-  saving_->start(*watchdog_, state_, start_);
+  saving_->start(*watchdog_, state_, run_.start);
   watchdog_->resume();
-  while (!horizon_.reached(state_.step)) {
+  while (!run_.horizon.reached(state_.step) && !stops_early_) {
     if (!queue_step()) return leave_step();
     after_step();
-    if (flag(kStop) && !horizon_.reached(state_.step)) return finish(true);
+    if (flag(kStop) && !run_.horizon.reached(state_.step)) return finish(true);
   }
   return finish(false);
 }
 
 void Trainer::start_guard(bool writes) {
-  guard_.emplace(GuardedRun{config_, comm_, bare(), *model_, *shards_, *source_, observer_, flags_}, writes);
+  guard_.emplace(GuardedRun{config_, comm_, bare(), *run_.model, *shards_, *run_.samples, observer_, flags_}, writes);
   watchdog_ = &guard_->watchdog();
 }
 
 void Trainer::replay(int64_t last_step) {
-  open();
+  run_ = open_run(config_, comm_, machine_, bare(), observer_);
   plan_memory();
   load();
   start_guard(false);
   const auto saved = state_.extra.find("state_hash");
   if (const std::string loaded = guard_->state_hash(); saved != state_.extra.end() && saved->second != loaded)
-    fail(cat("the state of ", start_.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
+    fail(cat("the state of ", run_.start.path, " has the hash ", loaded, " here and had ", saved->second, " when it was saved"),
          ExitCode::failure);
   while (state_.step < last_step) {
     if (!queue_step()) fail(cat(path("stop"), " asks the run to stop; remove it to replay"));

@@ -23,6 +23,7 @@ struct StepReport {
   bool skipped = false;                    // non-finite: no update
   int64_t tokens = 0;                      // cumulative
   double tokens_per_s = 0, seconds = 0, seconds_left = 0;
+  double data_s = 0;                                   // of these, this rank's wait for its samples
   int64_t epoch = 0, epoch_step = 0, epoch_steps = 0;  // mini-epoch
   const std::vector<int64_t>* offsets = nullptr;       // token offsets of this rank's samples
   int64_t first_sample = 0, samples = 0;               // numbers of the step's samples, of all ranks: first_sample, ...

@@ -4,8 +4,8 @@
 
 namespace rk {
 
-Validation::Validation(const std::string& prefix, BatchShape shape, int64_t vocab, int rank, int world)
-    : source_(make_sequential_source(std::make_shared<const Binidx>(prefix), shape.T, vocab)), shape_(shape), rank_(rank) {
+Validation::Validation(std::unique_ptr<BatchSource> source, BatchShape shape, int rank, int world)
+    : source_(std::move(source)), shape_(shape), rank_(rank) {
   shape_.micro = 1;
   batch_ = {.samples = source_->n_samples_per_pass(), .B = shape.B, .world = world};
 }

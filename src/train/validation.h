@@ -1,4 +1,4 @@
-// Token-weighted loss over a validation file: the same bits for any number of ranks, because batches do not depend on them and their losses
+// Token-weighted loss over validation data: the same bits for any number of ranks, because batches do not depend on them and their losses
 // are added up in one order.
 #pragma once
 #include <cstdint>
@@ -17,16 +17,17 @@ namespace rk {
 class Validation {
  public:
   struct Result {
-    double loss = 0;     // mean cross entropy of all tokens of the file but the first
+    double loss = 0;     // mean cross entropy of all targets that count, by their weights
     int64_t tokens = 0;  // targets counted
   };
   // shape: of a training step; windows are as long as its T.
-  Validation(const std::string& prefix, BatchShape shape, int64_t vocab, int rank, int world);
+  Validation(std::unique_ptr<BatchSource> source, BatchShape shape, int rank, int world);
 
   Plan plan(int n_units) const { return plan_forward(n_units, static_cast<int>(shape_.n_segments())); }
   const BatchShape& shape() const { return shape_; }
   size_t n_bytes() const { return Batcher::n_bytes(shape_); }
   void allocate(Device device);
+  const std::vector<std::vector<Segment>>& micro() const { return batcher_->micro(); }  // after allocate()
   // Collective.
   Result run(const Exec& ex, Runner& runner, int n_units, Watchdog& watchdog, int64_t step, Comm& comm);
 

@@ -13,7 +13,7 @@ namespace {
 // A new file that tensors go into, those of a GPU while earlier ones are being written.
 class ExportFile {
  public:
-  ExportFile(const Exec& ex, const Model& model, const std::string& path) : ex_(ex) {
+  ExportFile(const Exec& ex, const Model& model, const std::string& path, const std::map<std::string, std::string>& metadata) : ex_(ex) {
     std::vector<TensorInfo> infos;
     int64_t largest = 0;
     for (const Param& p : model.params.all()) {
@@ -24,7 +24,7 @@ class ExportFile {
       infos.push_back(std::move(info));
       largest = std::max(largest, p.numel());
     }
-    auto writer = create_tensor_file(path, std::move(infos), {});
+    auto writer = create_tensor_file(path, std::move(infos), metadata);
     if (ex.device == Device::cuda) {
       behind_.emplace(std::move(writer), Device::pinned, static_cast<size_t>(largest) * size_of(model.dtype));
     } else {
@@ -54,7 +54,8 @@ class ExportFile {
 
 }  // namespace
 
-void export_weights(const Exec& ex, Model& model, Shards& shards, const std::string& path) {
+void export_weights(const Exec& ex, Model& model, Shards& shards, const std::string& path,
+                    const std::map<std::string, std::string>& metadata) {
   const bool writes = shards.comm().rank() == 0;
   std::optional<ExportFile> file;
   std::string error;  // rank 0's; the gathering goes on so that no rank waits for another
@@ -66,7 +67,7 @@ void export_weights(const Exec& ex, Model& model, Shards& shards, const std::str
       error = e.what();
     }
   };
-  attempt([&] { file.emplace(ex, model, path); });
+  attempt([&] { file.emplace(ex, model, path, metadata); });
   for (const Param& p : model.params.all()) {
     shards.acquire(p.unit);
     attempt([&] { file->write(p.w); });

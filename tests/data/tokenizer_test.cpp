@@ -12,6 +12,7 @@
 #include "data/char_vocab.h"
 #include "data/text_error.h"
 #include "data/utf8.h"
+#include "data/shipped_files.h"
 #include "data/world_vocab.h"
 #include "support/temporary_folder.h"
 

@@ -15,6 +15,7 @@ std::span<const Kind> kinds() {
       {"rwkv7/train_20_steps", run_train_20_steps, true, true, true},
       {"rwkv7/schedule_sampling", run_schedule_sampling, false, false},
       {"data/world_tokenizer", run_world_tokenizer, false, false},
+      {"data/neox_tokenizer", run_neox_tokenizer, false, false},
       {"data/binidx/make_data", run_make_data, false, false},
       {"data/binidx/megatron", run_megatron, false, false},
       {"data/binidx/malformed", run_malformed, false, false},

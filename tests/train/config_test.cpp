@@ -219,7 +219,7 @@ TEST(Config, FeaturesThatDoNotExistAreRefusedUnlessSwitchedOff) {
   expect_contains(refusal("--bone_config bone_load: bone_r:64 --n_layer 2"), {"--bone_config bone_load: bone_r:64"});
   expect_contains(refusal("--train_parts [time, ln]"), {"--train_parts"});
   expect_contains(refusal("--data_file d --data_type wds_img"), {"wds_img"});
-  expect_contains(refusal("--data_file d --data_type utf-8"), {"utf-8", "binidx"});
+  expect_contains(refusal("--data_file d --data_type parquet"), {"parquet", "binidx"});
 }
 
 TEST(Config, BatchArithmetic) {
