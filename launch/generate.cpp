@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "data/chat/stop_text.h"
+#include "data/chat/template.h"
 #include "data/utf8.h"
 #include "launch/model_options.h"
 #include "launch/subcommands.h"
@@ -19,7 +21,9 @@ namespace {
 
 struct GenerateOptions {
   ModelOptions model;
-  std::string prompt, prompt_file;
+  std::string prompt, prompt_file, template_name, system_prompt;
+  std::vector<std::string> stops;
+  bool chat = false;
   int64_t length = 256;
   uint64_t seed = 42;
   bool ignore_end = false;
@@ -31,6 +35,12 @@ bool read_options(GenerateOptions& o, int argc, char** argv) {
   add_model_options(app, o.model);
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--prompt_file", o.prompt_file, "file with the text to continue")->excludes(prompt);
+  auto* chat = app.add_flag("--chat", o.chat,
+                            "the prompt is a question in a conversation of the form that the model was trained on; the answer alone is "
+                            "shown, and ends where the form ends answers");
+  app.add_option("--template", o.template_name, "the same for a form by its name (rwkv, chatml, ...) or file")->excludes(chat);
+  app.add_option("--system_prompt", o.system_prompt, "first words of the conversation; default: the form's");
+  app.add_option("--stop", o.stops, "a text that ends the output where it begins; may be repeated")->allow_extra_args(false);
   app.add_option("--length", o.length, "tokens to make at most")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--temperature", o.choice.temperature, "0 = always the most probable token")
       ->check(CLI::Range(0.0, 1e3))
@@ -53,6 +63,35 @@ std::string prompt_of(const GenerateOptions& o) {
   text << in.rdbuf();
   if (!in) fail(cat("--prompt_file ", o.prompt_file, " cannot be read"));
   return text.str();
+}
+
+Template template_of(const Generator& model, const std::string& path) {
+  const auto own = model.metadata().find("template");
+  if (own == model.metadata().end()) fail(cat(path, " does not tell the form of conversations it was trained on; give --template NAME"));
+  return find_template(own->second);
+}
+
+// What is asked, and what surrounds it.
+struct Request {
+  std::string prompt;
+  std::string lead;  // stands in front of an answer and is not shown
+  std::vector<std::string> stops;
+};
+
+Request request_of(const GenerateOptions& o, const std::optional<Template>& form) {
+  for (const std::string& stop : o.stops) {
+    if (stop.empty()) fail("--stop is empty; it takes the text in front of which the output ends");
+  }
+  Request request{prompt_of(o), "", o.stops};
+  if (!form) {
+    if (!o.system_prompt.empty()) fail("--system_prompt begins a conversation; give --chat or --template, too");
+    return request;
+  }
+  if (request.prompt.empty()) fail("a conversation needs a question; give --prompt or --prompt_file");
+  request.prompt = open_prompt(*form, {o.system_prompt, {{request.prompt, ""}}});
+  request.lead = form->lead;
+  if (!form->stop.empty()) request.stops.push_back(form->stop);
+  return request;
 }
 
 // Bytes to valid UTF-8 as they come: the bytes of a character that is not complete yet are held back.
@@ -91,6 +130,25 @@ class Utf8Output {
   std::string held_;
 };
 
+// What is made without what stands in front of it and what ends it.
+class AnswerText {
+ public:
+  explicit AnswerText(const Request& request) : lead_(request.lead), stop_(request.stops) {}
+  std::string feed(std::string_view bytes) { return without_lead(stop_.feed(bytes)); }
+  bool ended() const { return stop_.ended(); }
+  std::string rest() { return without_lead(stop_.rest()); }
+
+ private:
+  std::string without_lead(std::string text) {
+    size_t n = 0;
+    while (n < text.size() && n < lead_.size() && text[n] == lead_[n]) ++n;
+    if (!text.empty()) lead_.erase(0, n == text.size() ? n : lead_.size());
+    return text.substr(n);
+  }
+  std::string lead_;
+  StopText stop_;
+};
+
 // Ids beyond the vocabulary, or unused ones, have no bytes; an untrained model may choose them.
 std::string_view bytes_or_mark(const Tokenizer& tokenizer, int32_t id) {
   if (id == tokenizer.end_of_document()) return "";
@@ -106,12 +164,15 @@ std::string_view bytes_or_mark(const Tokenizer& tokenizer, int32_t id) {
 int generate_main(int argc, char** argv) {
   GenerateOptions o;
   if (!read_options(o, argc, argv)) return 0;
-  const std::string prompt = prompt_of(o);
+  std::optional<Template> form;
+  if (!o.template_name.empty()) form = find_template(o.template_name);
   const OpenedModel opened(o.model);
   Generator& model = *opened.generator;
   const Tokenizer* tokenizer = opened.tokenizer.get();
+  if (o.chat) form = template_of(model, o.model.path);
+  const Request request = request_of(o, form);
   std::vector<int32_t> ids;
-  tokenizer->encode(prompt, ids);
+  tokenizer->encode(request.prompt, ids);
   if (ids.empty()) {
     if (tokenizer->end_of_document() < 0) fail("--prompt is empty; --tokenizer ids needs at least one id");
     ids.push_back(tokenizer->end_of_document());  // a text begins where another has ended
@@ -122,16 +183,18 @@ int generate_main(int argc, char** argv) {
   auto logits = model.feed(ids);
   const double prompt_s = seconds();
   Utf8Output out;
-  out.write(prompt);
+  if (!form) out.write(request.prompt);
+  AnswerText answer(request);
   const Random random(o.seed, stream_of("generate"));
   int64_t made = 0;
-  while (made < o.length) {
+  while (made < o.length && !answer.ended()) {
     const int32_t id = choose_token(logits, o.choice, random.uniform(static_cast<uint64_t>(made)));
     ++made;
     if (id == tokenizer->end_of_document() && !o.ignore_end) break;
-    out.write(bytes_or_mark(*tokenizer, id));
-    if (made < o.length) logits = model.feed({&id, 1});
+    out.write(answer.feed(bytes_or_mark(*tokenizer, id)));
+    if (made < o.length && !answer.ended()) logits = model.feed({&id, 1});
   }
+  out.write(answer.rest());
   out.finish();
   const double made_s = seconds() - prompt_s;
   std::fprintf(stderr, "prompt: %zu tokens, %.0f tokens/s; text: %lld tokens, %.1f tokens/s\n", ids.size(),

@@ -14,6 +14,7 @@ std::string tokenizer_of(const RunConfig& c) {
 
 std::string template_of(const RunConfig& c) {
   if (!c.template_name.empty()) return c.template_name;
+  if (c.data_type == "sft") return "sft";
   return c.data_type == "sharegpt" || c.data_type == "alpaca" ? "rwkv" : "";
 }
 

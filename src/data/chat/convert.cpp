@@ -105,13 +105,13 @@ class Output {
 
 class Converter {
  public:
-  Converter(const ConvertArgs& args, ConvertReport& report) : args_(args), report_(report) {}
+  Converter(const ConvertArgs& args, ConvertReport& report) : args_(args), report_(report), writer_(report.to, args) {}
 
   std::vector<std::string> convert(std::string_view item) {
     if (report_.to == ItemForm::items) return {one_line(item)};
     Conversation conversation = read_item(item, report_.from, args_);
     if (report_.to == ItemForm::sharegpt) keep_system(conversation);
-    return items_of(conversation, report_.to, args_);
+    return writer_.items_of(conversation);
   }
 
   void warn() const {
@@ -131,6 +131,7 @@ class Converter {
 
   const ConvertArgs& args_;
   ConvertReport& report_;
+  ItemWriter writer_;
   int64_t lost_ = 0;
 };
 

@@ -74,7 +74,7 @@ std::string ItemReader::place(const TextItem& item, size_t offset) const {
   const std::string_view before = std::string_view(item.text).substr(0, offset);
   const size_t line_begin = before.rfind('\n') + 1;  // 0 where there is none
   const int64_t column = static_cast<int64_t>(offset - line_begin) + (line_begin == 0 ? item.column : 1);
-  return cat(path_, ":", item.line + std::ranges::count(before, '\n'), ":", column);
+  return cat(path_, ":", item.line + std::count(before.begin(), before.end(), '\n'), ":", column);
 }
 
 void ItemReader::refuse(const TextItem& item, size_t offset, const std::string& reason) const {

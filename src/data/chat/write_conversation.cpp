@@ -36,18 +36,6 @@ std::string sharegpt_item(const Conversation& conversation) {
   return Object{{"conversations", std::move(messages)}}.dump();
 }
 
-std::string rwkv_item(const Dialog& dialog) {
-  for (const Turn& turn : dialog.turns) {
-    for (const char* label : {"\n\nUser:", "\n\nAssistant:", "\n\nSystem:"}) {
-      if (turn.answer.find(label) != std::string::npos)
-        cannot(ItemForm::rwkv, cat("an answer has a line that begins with ", std::string_view(label).substr(2)));
-    }
-  }
-  std::string text;
-  for (const std::string& part : dialog_texts(find_template("rwkv"), dialog)) text += part;
-  return Object{{"text", text}}.dump();
-}
-
 std::string csv_field(const std::string& text) {
   if (text.find_first_of("\t\r\n") != std::string::npos) cannot(ItemForm::csv, "a text has a tab or a line break");
   if (!text.starts_with('"')) return text;
@@ -56,28 +44,40 @@ std::string csv_field(const std::string& text) {
   return quoted + "\"";
 }
 
-std::string turn_item(const Turn& turn, const std::string& system, ItemForm form, const ConvertArgs& args) {
-  if (form == ItemForm::csv) return csv_field(turn.question) + "\t" + csv_field(turn.answer);
-  if (form == ItemForm::qa) return Object{{args.question, turn.question}, {args.answer, turn.answer}}.dump();
+}  // namespace
+
+std::string ItemWriter::rwkv_item(const Dialog& dialog) const {
+  for (const Turn& turn : dialog.turns) {
+    for (const char* label : {"\n\nUser:", "\n\nAssistant:", "\n\nSystem:"}) {
+      if (turn.answer.find(label) != std::string::npos)
+        cannot(ItemForm::rwkv, cat("an answer has a line that begins with ", std::string_view(label).substr(2)));
+    }
+  }
+  std::string text;
+  for (const std::string& part : dialog_texts(rwkv_, dialog)) text += part;
+  return Object{{"text", text}}.dump();
+}
+
+std::string ItemWriter::turn_item(const Turn& turn, const std::string& system) const {
+  if (form_ == ItemForm::csv) return csv_field(turn.question) + "\t" + csv_field(turn.answer);
+  if (form_ == ItemForm::qa) return Object{{args_.question, turn.question}, {args_.answer, turn.answer}}.dump();
   Object item{{"instruction", turn.question}, {"input", ""}, {"output", turn.answer}};
   if (!system.empty()) item["system"] = system;
   return item.dump();
 }
 
-}  // namespace
-
-std::vector<std::string> items_of(const Conversation& conversation, ItemForm form, const ConvertArgs& args) {
-  if (form == ItemForm::sharegpt) return {sharegpt_item(conversation)};
-  Dialog dialog = strict_dialog(conversation, form);
-  if (form == ItemForm::rwkv) return {rwkv_item(dialog)};
-  if (args.drop_system) dialog.system.clear();
-  if (!dialog.system.empty() && form != ItemForm::alpaca)
-    cannot(form, "the conversation has a system prompt", "--drop_system leaves it out");
-  if (dialog.turns.size() > 1 && !args.split_turns)
-    cannot(form, cat("the conversation has ", dialog.turns.size(), " questions"),
+std::vector<std::string> ItemWriter::items_of(const Conversation& conversation) const {
+  if (form_ == ItemForm::sharegpt) return {sharegpt_item(conversation)};
+  Dialog dialog = strict_dialog(conversation, form_);
+  if (form_ == ItemForm::rwkv) return {rwkv_item(dialog)};
+  if (args_.drop_system) dialog.system.clear();
+  if (!dialog.system.empty() && form_ != ItemForm::alpaca)
+    cannot(form_, "the conversation has a system prompt", "--drop_system leaves it out");
+  if (dialog.turns.size() > 1 && !args_.split_turns)
+    cannot(form_, cat("the conversation has ", dialog.turns.size(), " questions"),
            "--split_turns makes an item of each, without what was said before");
   std::vector<std::string> items;
-  for (const Turn& turn : dialog.turns) items.push_back(turn_item(turn, dialog.system, form, args));
+  for (const Turn& turn : dialog.turns) items.push_back(turn_item(turn, dialog.system));
   return items;
 }
 
