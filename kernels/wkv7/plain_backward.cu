@@ -10,6 +10,7 @@ struct Args {
   T *dr, *dw, *dk, *dv, *da, *db;
   float* dstate_in;
   const T *dr_more, *dk_more, *dv_more;  // may be dr, dk, dv
+  const uint8_t* resets;
   float* states;                         // per block: S before tokens 1, 2, ... of a chunk, as the threads hold it
   PlainSizes s;
   int64_t n_heads;
@@ -18,6 +19,15 @@ struct Args {
 template <class T>
 __device__ __forceinline__ float with_more(const T* more, int64_t at, float x) {
   return more ? x + to_float(more[at]) : x;
+}
+
+template <int E>
+__device__ __forceinline__ void clear(float (&x)[E][E]) {
+#pragma unroll
+  for (int u = 0; u < E; ++u) {
+#pragma unroll
+    for (int m = 0; m < E; ++m) x[u][m] = 0;
+  }
 }
 
 // A block works on whole heads. SIDE x SIDE threads: thread (y, x) holds rows y + SIDE u and columns x + SIDE m of S and G (u, m < E), so
@@ -73,8 +83,10 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
         const int i = t * wide + y + u * SIDE, j = t * wide + x + m * SIDE;
         return S[u][m] * d[j] + (sa[i] * b[j] + v[i] * k[j]);
       };
+      const auto begins = [&](int t) { return p.resets && p.resets[p.s.token(head, chunk, t)]; };
       load_start();
       for (int t = 0; t < n; ++t) {
+        if (begins(t)) clear(S);
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           float sum = 0;
@@ -101,7 +113,10 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
 #pragma unroll
           for (int u = 0; u < E; ++u) sums[kDr][m] += S[u][m] * dy[t * wide + y + u * SIDE];
         }
-        if (t == 0) load_start();
+        if (t == 0) {
+          load_start();
+          if (begins(0)) clear(S);
+        }
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           const int i = t * wide + y + u * SIDE;
@@ -130,6 +145,7 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
             G[u][m] = G[u][m] * d[j] + dsa * a[j];
           }
         }
+        if (begins(t)) clear(G);
 #pragma unroll
         for (int from = 0; from < kColumnSums; from += ROUND) {
           __syncthreads();
@@ -198,6 +214,7 @@ void run_wide(const Exec& ex, const Wkv7Backward& a) {
                   maybe<T>(a.dr_more),
                   maybe<T>(a.dk_more),
                   maybe<T>(a.dv_more),
+                  reset_flags(a.resets),
                   states.as<float>(),
                   PlainSizes(s),
                   n_heads};

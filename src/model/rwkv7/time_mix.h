@@ -21,6 +21,7 @@ struct TimeMixForward {
   Tensor v_first;             // [R,C] written by layer 0, read by the others
   Tensor shift_in, wkv_in;    // null = zero
   Tensor shift_out, wkv_out;  // null = not wanted
+  Tensor resets;              // of the segment
   TimeMixSaved* saved = nullptr;
 };
 struct TimeMixBackward {
@@ -31,6 +32,7 @@ struct TimeMixBackward {
   Tensor shift_in;              // as in forward
   Tensor dshift_out, dwkv_out;  // null = zero
   Tensor dshift_in, dwkv_in;    // null = not wanted
+  Tensor resets;                // as in forward
   const TimeMixSaved& saved;
 };
 
@@ -57,7 +59,7 @@ class TimeMix {
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
   Shape heads(int64_t B, int64_t T) const { return {B, T, C_ / N_, N_}; }
   std::array<Tensor, kMixes> mix_weights(const Exec& ex) const;
-  Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
+  Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const;
   void project(const Exec& ex, const Mixes& x, const TimeMixSaved& s) const;
   Operands prepare(const Exec& ex, const TimeMixSaved& s, const Tensor& v_first) const;
   void operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
