@@ -24,7 +24,9 @@ struct Documents<true> {
   __device__ __forceinline__ bool any() const { return begins != 0; }
   // Tokens, as bits, that the state before the chunk reaches; and those that reach the state after it.
   __device__ __forceinline__ uint32_t after_start() const { return (begins & (0u - begins)) - 1u; }
-  __device__ __forceinline__ uint32_t before_end() const { return any() ? 0xffffffffu << (31 - __clz(static_cast<int>(begins))) : 0xffffffffu; }
+  __device__ __forceinline__ uint32_t before_end() const {
+    return any() ? 0xffffffffu << (31 - __clz(static_cast<int>(begins))) : 0xffffffffu;
+  }
   // The first token of the document of `token`; -1 where it began before the chunk.
   __device__ __forceinline__ int first_of(int token) const { return 31 - __clz(static_cast<int>(begins & ((2u << token) - 1u))); }
 };

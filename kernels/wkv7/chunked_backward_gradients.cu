@@ -7,8 +7,8 @@
 // and for log d at token p, with DK = state part sK + inner part iK, DB likewise:
 //   sum_i G S decay + sum_{t >= p} (R DR - K iK - B iB) + sum_{t > p} A DA + sum_{t < p} (K sK + B sB),
 // every factor rounded as in the products, so that pairs of tokens on one side of p cancel to f32.
-// With resets (chunk_documents.cuh) tril and stril, AB, AK, RB, RK among them, keep pairs of one document, what has S' as a factor keeps rows
-// before the first reset, what has G' rows from the last one on, and the sum of G S decay is zero.
+// With resets (chunk_documents.cuh) tril and stril, AB, AK, RB, RK among them, keep pairs of one document, what has S' as a factor keeps
+// rows before the first reset, what has G' rows from the last one on, and the sum of G S decay is zero.
 #include "kernels/wkv7/chunk_maps.h"
 #include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/gradient_slices.cuh"
@@ -19,7 +19,8 @@ namespace {
 // tile = triangle * p * rescale + x stateT, scaled to numbers below 2; returns the power of two that was taken out. Of x rows in `tokens`.
 template <bool RESETS>
 __device__ __forceinline__ float inner_and_state(__half* tile, const Triangle& triangle, bool upper, const __half* p, const __half* x,
-                                                 const __half* state, float rescale, [[maybe_unused]] uint32_t tokens, const LanePlaces& at) {
+                                                 const __half* state, float rescale, [[maybe_unused]] uint32_t tokens,
+                                                 const LanePlaces& at) {
   float d[4][2][2][4];  // [columns / 16][half][n]
   uint32_t b[4], c[4];
 #pragma unroll

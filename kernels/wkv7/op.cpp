@@ -7,7 +7,7 @@
 
 namespace rk {
 namespace cpu {
-int64_t wkv7_forward_scratch(int64_t N);   // elements per thread
+int64_t wkv7_forward_scratch(int64_t N);                // elements per thread
 int64_t wkv7_backward_scratch(int64_t N, bool resets);  // elements per thread
 void run(const Exec& ex, const Wkv7Forward& a, const Tensor& scratch);
 void run(const Exec& ex, const Wkv7Backward& a, const Tensor& scratch);
@@ -54,7 +54,8 @@ struct SavedForm {
 
 // Least traffic: inputs and outputs once, and saved states. Products of the recurrence itself.
 double least_bytes(const Tensor& x, int n_sequences, const Tensor& saved) {
-  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) + (saved.shape.rank > 0 ? static_cast<double>(saved.n_bytes()) : 0.0);
+  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) +
+         (saved.shape.rank > 0 ? static_cast<double>(saved.n_bytes()) : 0.0);
 }
 double flops(const Sizes& s, double per_state_element) {
   return per_state_element * static_cast<double>(s.B * s.T * s.H) * static_cast<double>(s.N * s.N);

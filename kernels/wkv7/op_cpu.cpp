@@ -165,7 +165,8 @@ void forward_head(const Wkv7Forward& a, int64_t bh, acc_t<T>* scratch) {
     gather<T>(a.a, h, chunk, s.a);
     gather<T>(a.b, h, chunk, s.b);
     raw_to_decay(s.w, h.length(chunk) * N);
-    for (const Documents::Part& part : Documents(a.resets, h, chunk).parts()) {
+    const Documents documents(a.resets, h, chunk);
+    for (const Documents::Part& part : documents.parts()) {
       if (part.begins) std::fill(s.state, s.state + square, A(0));
       const ForwardBuffers<A> own = s.from(part.first * N);
       const int64_t done = forward_panels<A, W, 4>(N, 0, part.n, own);

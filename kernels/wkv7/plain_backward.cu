@@ -11,7 +11,7 @@ struct Args {
   float* dstate_in;
   const T *dr_more, *dk_more, *dv_more;  // may be dr, dk, dv
   const uint8_t* resets;
-  float* states;                         // per block: S before tokens 1, 2, ... of a chunk, as the threads hold it
+  float* states;  // per block: S before tokens 1, 2, ... of a chunk, as the threads hold it
   PlainSizes s;
   int64_t n_heads;
 };

@@ -23,8 +23,8 @@ struct LossTerms {
   int64_t loss_first = 0, loss_step = 0;
 };
 
-// Owner of the tokens, targets, weights and resets of a rank's micro-batches. Filling allocates nothing. For a GPU rows are put into one of two
-// pinned sets in turn and copied on its stream, so that the host fills the next step's while the GPU is at work on this one's.
+// Owner of the tokens, targets, weights and resets of a rank's micro-batches. Filling allocates nothing. For a GPU rows are put into one of
+// two pinned sets in turn and copied on its stream, so that the host fills the next step's while the GPU is at work on this one's.
 class Batcher {
  public:
   explicit Batcher(BatchShape shape, Device device = Device::cpu);

@@ -10,9 +10,9 @@ namespace rk::rwkv7 {
 // What backward needs. Norm, mixes, the operator's operands and the product before W_o are formed again; with Exec::keep_less also
 // w, a_lora, v_lora and g, from their hidden values.
 struct TimeMixSaved {
-  Tensor r, w, k0, v0, a_lora, v_lora, g, y;  // [R,C]; v0 is v_first in layer 0, which has no v_lora
-  Tensor w_hidden, a_hidden, v_hidden, g_hidden;   // [R,width]
-  Tensor states;                                   // of the operator
+  Tensor r, w, k0, v0, a_lora, v_lora, g, y;      // [R,C]; v0 is v_first in layer 0, which has no v_lora
+  Tensor w_hidden, a_hidden, v_hidden, g_hidden;  // [R,width]
+  Tensor states;                                  // of the operator
 };
 
 struct TimeMixForward {
