@@ -21,15 +21,6 @@ __device__ __forceinline__ float with_more(const T* more, int64_t at, float x) {
   return more ? x + to_float(more[at]) : x;
 }
 
-template <int E>
-__device__ __forceinline__ void clear(float (&x)[E][E]) {
-#pragma unroll
-  for (int u = 0; u < E; ++u) {
-#pragma unroll
-    for (int m = 0; m < E; ++m) x[u][m] = 0;
-  }
-}
-
 // A block works on whole heads. SIDE x SIDE threads: thread (y, x) holds rows y + SIDE u and columns x + SIDE m of S and G (u, m < E), so
 // that sums over columns stay inside a warp. Sums over rows, ROUND of them at a time, go through shared memory.
 enum ColumnSum { kDr, kDk, kDb, kDa, kDdecay, kColumnSums };
@@ -86,13 +77,14 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
       const auto begins = [&](int t) { return p.resets && p.resets[p.s.token(head, chunk, t)]; };
       load_start();
       for (int t = 0; t < n; ++t) {
-        if (begins(t)) clear(S);
+        const bool cut = begins(t);
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           float sum = 0;
 #pragma unroll
           for (int m = 0; m < E; ++m) {
-            if (t > 0) state_at(t, u, m) = S[u][m];
+            if (t > 0) state_at(t, u, m) = S[u][m];  // not cut: it is also S after the token before
+            if (cut) S[u][m] = 0;
             sum += S[u][m] * a[t * wide + x + m * SIDE];
           }
           sum = warp_sum<SIDE>(sum);
@@ -113,10 +105,8 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
 #pragma unroll
           for (int u = 0; u < E; ++u) sums[kDr][m] += S[u][m] * dy[t * wide + y + u * SIDE];
         }
-        if (t == 0) {
-          load_start();
-          if (begins(0)) clear(S);
-        }
+        if (t == 0) load_start();
+        const bool cut = begins(t);
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           const int i = t * wide + y + u * SIDE;
@@ -125,6 +115,7 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
           for (int m = 0; m < E; ++m) {
             const int j = t * wide + x + m * SIDE;
             if (t > 0) S[u][m] = state_at(t, u, m);
+            if (cut) S[u][m] = 0;
             G[u][m] += dy[i] * r[j];
             dv += G[u][m] * k[j];
             dsa += G[u][m] * b[j];
@@ -143,9 +134,9 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
             sums[kDdecay][m] += G[u][m] * S[u][m];
             sums[kDa][m] += S[u][m] * dsa;
             G[u][m] = G[u][m] * d[j] + dsa * a[j];
+            if (cut) G[u][m] = 0;
           }
         }
-        if (begins(t)) clear(G);
 #pragma unroll
         for (int from = 0; from < kColumnSums; from += ROUND) {
           __syncthreads();
