@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/hex.h"
 #include "base/rng.h"
+#include "data/sample_encoder.h"
 #include "data/samples/settings.h"
 #include "data/staged_file.h"
 
@@ -45,10 +46,8 @@ PreparedFile prepared_text(const DataOptions& o, const std::string& path, const 
     const char* variable = std::getenv("RWKV_VOCAB");
     const std::string tokenizer = !o.tokenizer.empty() ? o.tokenizer : variable != nullptr && *variable != '\0' ? variable : "world";
     const std::string vocabulary = tokenizer.starts_with("char:") ? tokenizer.substr(5) : tokenizer;
-    identity += cat(" tokenizer ", fs::is_regular_file(vocabulary) ? file_identity(vocabulary) : tokenizer, " on_error ", o.on_error,
-                    " append_eod ", o.append_eod, " select_name ", quoted(o.select_name), " roles ", o.loss_mask == "roles", " sft_field ",
-                    quoted(o.sft_field), " template ", o.template_name, " system_prompt ", quoted(o.system_prompt));
-    if (o.data_type != "jsonl") identity += cat(" ctx_len ", o.ctx_len);
+    identity += cat(" tokenizer ", fs::is_regular_file(vocabulary) ? file_identity(vocabulary) : tokenizer, " on_error ", o.on_error, " ",
+                    quoted(sample_identity(o)));
   } else if (path != o.data_file) {
     identity += cat(" characters of ", file_identity(o.data_file));
   }
