@@ -13,6 +13,7 @@
 #include "comm/backends.h"
 #include "comm/mpi_version.h"
 #include "comm/places.h"
+#include "data/samples/data_files.h"
 #include "device/cuda_facts.h"
 #include "io/hdf5_version.h"
 #include "launch/mpirun.h"
@@ -80,9 +81,8 @@ RankCard make_rank_card(const RunConfig& config, int gpu) {
   const std::string options = lines_of_options(config);
   card.statements.push_back(
       {.what = "options", .value = cat("hash ", hex(XXH64(options.data(), options.size(), 0))), .shown = false, .lines = options});
-  for (const std::string& prefix : {config.data_file, config.val_file})
-    for (const char* ending : {".bin", ".idx"})
-      if (!prefix.empty()) add_file(card, "data", prefix + ending);
+  if (config.train_stage != 1)
+    for (const std::string& file : named_files(config)) add_file(card, "data", file);
   if (!config.load_model.empty() && config.load_model != "0") add_file(card, "weights", config.load_model);
   return card;
 }

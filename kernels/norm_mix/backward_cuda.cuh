@@ -17,6 +17,7 @@ struct BackwardRows {
   const float* dstate_out;
   float *dstate_in, *partial;  // partial [strips, N + 2, C]: dmu_m, dweight, dbias
   const T *mu[N], *dy[N];
+  const uint8_t* resets;
   int64_t R;
   int length, C;
   float eps;
@@ -55,7 +56,7 @@ __device__ __forceinline__ void load_floats(const float* p, float (&x)[8]) {
   x[4] = high.x, x[5] = high.y, x[6] = high.z, x[7] = high.w;
 }
 
-template <class T, int N, int STAGES, int THREADS, int BLOCKS>
+template <class T, int N, int STAGES, int THREADS, int BLOCKS, bool RESETS>
 __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRows<T, N> a) {
   constexpr int W = kWide<T>;
   using P = Pack<T, W>;
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
   int b = (end - 1) / a.length, t = end - 1 - b * a.length;
   float from_next[W] = {};
   if (t != a.length - 1) {
-    if (active) {
+    if (active && !(RESETS && a.resets[end])) {
 #pragma unroll
       for (int m = 0; m < N; ++m) {
         float dy[W], mu[W];
@@ -136,6 +137,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
 
   int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2, buffer = 0;
   for (int row = end - 1; row >= begin; --row, buffer ^= 1) {
+    const bool begins = RESETS && a.resets[row];
     const float shift2 = to_float(next_shift);
     next_shift = first_of(row - 3);
     copy_async_wait<STAGES - 1>();
@@ -149,9 +151,9 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       load_quad(ring.weight(), q, weight);
       load_quad(ring.bias(), q, bias);
       norm<T>(x1, stats1, weight, bias);
-      if (t == 0) {
+      if (t == 0 || begins) {
         x1[0] = x1[1] = x1[2] = x1[3] = 0;
-        if (a.state_in && active) load(a.state_in + at(b) + 4 * q, x1);
+        if (a.state_in && active && !begins) load(a.state_in + at(b) + 4 * q, x1);
       }
 #pragma unroll
       for (int j = 0; j < 4; ++j) change[j] = x0[j];
@@ -177,7 +179,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       for (int j = 0; j < 4; ++j) {
         const int i = 4 * q + j;
         const float dz = own[j] - shifted[j] + from_next[i];
-        from_next[i] = shifted[j];
+        from_next[i] = begins ? 0.0f : shifted[j];
         dweight[i] += dz * x0[j];
         dbias[i] += dz;
         g[i] = dz * weight[j];
@@ -251,6 +253,7 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
                           .partial = partial,
                           .mu = {},
                           .dy = {},
+                          .resets = reset_flags(a.resets),
                           .R = a.x.shape[0] * a.x.shape[1],
                           .length = static_cast<int>(a.x.shape[1]),
                           .C = static_cast<int>(a.x.shape[2]),
@@ -268,13 +271,16 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
                       .block = static_cast<unsigned>(threads),
                       .shared = RowRing<T, N, stages>::Packs::bytes(threads)};
   constexpr int few = N == 1 ? 3 : 2, middle = N == 1 ? 320 : kMaxRowThreads;
-  if (threads <= 256) {
-    launch(ex, norm_mix_backward<T, N, stages, 256, few>, strips, rows);
-  } else if (threads <= middle) {
-    launch(ex, norm_mix_backward < T, N, stages, middle, N == 1 ? 2 : 1 >, strips, rows);
-  } else {
-    launch(ex, norm_mix_backward<T, N, stages, kMaxRowThreads, 1>, strips, rows);
-  }
+  const auto launch_for = [&]<bool RESETS>() {
+    if (threads <= 256) {
+      launch(ex, norm_mix_backward<T, N, stages, 256, few, RESETS>, strips, rows);
+    } else if (threads <= middle) {
+      launch(ex, norm_mix_backward < T, N, stages, middle, N == 1 ? 2 : 1, RESETS >, strips, rows);
+    } else {
+      launch(ex, norm_mix_backward<T, N, stages, kMaxRowThreads, 1, RESETS>, strips, rows);
+    }
+  };
+  rows.resets ? launch_for.template operator()<true>() : launch_for.template operator()<false>();
   add_partials(ex, partial, n_strips, N + 2, rows.C, totals);
 }
 

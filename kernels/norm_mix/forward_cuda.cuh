@@ -17,6 +17,7 @@ struct ForwardRows {
   T* state_out;
   const T* mu[N];
   T* y[N];
+  const uint8_t* resets;
   int64_t R, length;
   int C;
   float eps;
@@ -28,7 +29,7 @@ struct ForwardShared {
   using Packs = OwnPacks<Pack<T, kWide<T>>, kBias + 1>;
 };
 
-template <class T, int N, int THREADS, int BLOCKS>
+template <class T, int N, int THREADS, int BLOCKS, bool RESETS>
 __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<T, N> a) {
   constexpr int W = kWide<T>, G = kForwardGroup;
   using P = Pack<T, W>;
@@ -40,6 +41,12 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kForwardStrip, end = min(a.R, begin + kForwardStrip);
   int64_t b = begin / a.length, t = begin - b * a.length, first = begin;
   if (t != 0) --first, --t;
+  // Bit i: a document begins at the strip's row i.
+  [[maybe_unused]] uint32_t cut = 0;
+  if constexpr (RESETS) {
+    const int64_t row = begin + threadIdx.x % 32;
+    cut = __ballot_sync(kWholeWarp, row < end && a.resets[row]);
+  }
 
   // Rows behind the strip come as zeros and are not used.
   const auto fetch = [&](int64_t row, int slot) {
@@ -91,10 +98,11 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
       float here[W];
       load(packs.at(buffer * G + i)->x, here);
       norm<T>(here, row_stats(sums[2 * i], sums[2 * i + 1], shift[i], per_column, a.eps), weight, bias);
-      if (t == 0) {
+      const bool begins = RESETS && row >= begin && (cut >> (row - begin) & 1u);
+      if (t == 0 || begins) {
 #pragma unroll
         for (int j = 0; j < W; ++j) before[j] = 0;
-        if (a.state_in) load(a.state_in + b * a.C + c, before);
+        if (a.state_in && !begins) load(a.state_in + b * a.C + c, before);
       }
       if (row >= begin) {
 #pragma unroll
@@ -127,6 +135,7 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
                          .state_out = maybe<T>(state_out),
                          .mu = {},
                          .y = {},
+                         .resets = reset_flags(a.resets),
                          .R = a.x.shape[0] * a.x.shape[1],
                          .length = a.x.shape[1],
                          .C = static_cast<int>(a.x.shape[2]),
@@ -138,13 +147,16 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
   const Launch strips{.grid = static_cast<unsigned>(ceil_div(rows.R, kForwardStrip)),
                       .block = static_cast<unsigned>(threads),
                       .shared = ForwardShared<T, N>::Packs::bytes(threads)};
-  if (threads <= 256) {
-    launch(ex, norm_mix_forward < T, N, 256, N == 1 ? 4 : 3 >, strips, rows);
-  } else if (threads <= 320) {
-    launch(ex, norm_mix_forward<T, N, 320, 2>, strips, rows);
-  } else {
-    launch(ex, norm_mix_forward < T, N, kMaxRowThreads, N == 1 ? 2 : 1 >, strips, rows);
-  }
+  const auto launch_for = [&]<bool RESETS>() {
+    if (threads <= 256) {
+      launch(ex, norm_mix_forward < T, N, 256, N == 1 ? 4 : 3, RESETS >, strips, rows);
+    } else if (threads <= 320) {
+      launch(ex, norm_mix_forward<T, N, 320, 2, RESETS>, strips, rows);
+    } else {
+      launch(ex, norm_mix_forward < T, N, kMaxRowThreads, N == 1 ? 2 : 1, RESETS >, strips, rows);
+    }
+  };
+  rows.resets ? launch_for.template operator()<true>() : launch_for.template operator()<false>();
 }
 
 }  // namespace rk::cuda

@@ -1,6 +1,7 @@
 #include "kernels/norm_mix/op.h"
 
 #include "kernels/common/dispatch.h"
+#include "kernels/common/resets.h"
 #include "kernels/norm_mix/parts.h"
 
 namespace rk {
@@ -39,6 +40,7 @@ void run(const Exec& ex, const NormMixForward& a) {
   for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) check_mix(a.x, a.mu[m], a.y[m]);
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.state_out, a.x, a.x.dtype);
+  check_resets(a.resets, a.x.shape[0], a.x.shape[1]);
   const OpScope scope(ex, "norm_mix", static_cast<double>(a.x.n_bytes()) * (1 + a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
@@ -58,6 +60,7 @@ void run(const Exec& ex, const NormMixBackward& a) {
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
   check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
+  check_resets(a.resets, a.x.shape[0], a.x.shape[1]);
   const OpScope scope(ex, "norm_mix_backward", static_cast<double>(a.x.n_bytes()) * (3 + a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);

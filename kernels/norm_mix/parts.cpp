@@ -20,7 +20,8 @@ void run_in_parts(const Exec& ex, const NormMixForward& a) {
   ArenaScope scope(*ex.scratch);
   const Tensor z = ex.scratch->take(a.x.dtype, a.x.shape);
   run(inner, LayerNormForward{.x = a.x, .weight = a.weight, .bias = a.bias, .y = z, .eps = a.eps});
-  run(inner, TokenShiftForward{.x = z, .state_in = a.state_in, .state_out = a.state_out, .n = a.n, .mu = a.mu, .y = a.y});
+  run(inner,
+      TokenShiftForward{.x = z, .state_in = a.state_in, .state_out = a.state_out, .n = a.n, .mu = a.mu, .y = a.y, .resets = a.resets});
 }
 
 void run_in_parts(const Exec& ex, const NormMixBackward& a) {
@@ -39,7 +40,8 @@ void run_in_parts(const Exec& ex, const NormMixBackward& a) {
                                 .n = a.n,
                                 .mu = a.mu,
                                 .dmu = a.dmu,
-                                .dy = a.dy});
+                                .dy = a.dy,
+                                .resets = a.resets});
   run(inner, LayerNormBackward{.x = a.x,
                                .weight = a.weight,
                                .mean = mean,

@@ -3,6 +3,7 @@
 #pragma once
 #include "kernels/common/flat.cuh"
 #include "kernels/common/reduce.cuh"
+#include "kernels/common/resets.h"
 
 namespace rk::cuda {
 

@@ -2,6 +2,7 @@
 
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/common/resets.h"
 
 namespace rk {
 namespace cpu {
@@ -30,6 +31,7 @@ void run(const Exec& ex, const TokenShiftForward& a) {
   }
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.state_out, a.x, a.x.dtype);
+  check_resets(a.resets, a.x.shape[0], a.x.shape[1]);
   const OpScope watched(ex, "token_shift", static_cast<double>(a.x.n_bytes()) * (1 + a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
@@ -51,6 +53,7 @@ void run(const Exec& ex, const TokenShiftBackward& a) {
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
   check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
+  check_resets(a.resets, B, T);
   const OpScope watched(ex, "token_shift_backward", static_cast<double>(a.x.n_bytes()) * (2 + a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);

@@ -1,6 +1,7 @@
 // Token shift and mixes (golden rwkv7 §3.2, §5).
 //   prev[b,t] = x[b,t-1], prev[b,0] = state_in[b] (zero when null);  y_m = x + (prev - x) * mu_m,  m = 0 .. n-1, n <= 6
 //   state_out[b] = x[b,T-1]
+// resets [B,T] u8, null = none: where it is not 0, prev is zero, at t = 0 instead of state_in; no gradient flows back from there.
 // x, y_m [B,T,C]   mu_m [C] (any shape of C elements)   state_in, state_out [B,C] in x's dtype.
 // Backward sets dx (may not alias any dy_m), adds to dmu_m (accumulation dtype, [C]), sets dstate_in [B,C] (accumulation dtype, may
 // be null); dstate_out (accumulation dtype, may be null) is added to dx's last row.
@@ -15,11 +16,13 @@ struct TokenShiftForward {
   Tensor x, state_in, state_out;
   int n = 0;
   std::array<Tensor, 6> mu, y;
+  Tensor resets;
 };
 struct TokenShiftBackward {
   Tensor x, state_in, dx, dstate_out, dstate_in;
   int n = 0;
   std::array<Tensor, 6> mu, dmu, dy;
+  Tensor resets;
 };
 void run(const Exec& ex, const TokenShiftForward& a);
 void run(const Exec& ex, const TokenShiftBackward& a);

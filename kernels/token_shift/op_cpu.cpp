@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/resets.h"
 
 namespace rk::cpu {
 namespace {
@@ -12,10 +13,12 @@ template <class T>
 void forward(const Exec& ex, const TokenShiftForward& a) {
   const int64_t B = a.x.shape[0], length = a.x.shape[1], C = a.x.shape[2];
   const T *xs = a.x.as<T>(), *state = maybe<T>(a.state_in);
+  const uint8_t* resets = reset_flags(a.resets);
   for_rows(ex, B * length, C * (a.n + 1), [&](int64_t row) {
     const int64_t b = row / length;
     const T* x = xs + row * C;
     const T* prev = row % length ? x - C : (state ? state + b * C : nullptr);
+    if (resets && resets[row]) prev = nullptr;
     for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) {
       const T* mu = a.mu[m].as<T>();
       T* y = a.y[m].as<T>() + row * C;
@@ -42,6 +45,9 @@ struct Backward {
   const T *xs = a.x.as<T>(), *state = maybe<T>(a.state_in);
   const A* dstate_out = maybe<A>(a.dstate_out);
   A* dstate_in = maybe<A>(a.dstate_in);
+  const uint8_t* resets = reset_flags(a.resets);
+
+  bool begins(int64_t row) const { return resets && resets[row]; }
 
   // from_next = what row + 1 hands to `row`: sum over m of dy_m * mu_m, or the outgoing state's gradient after the last position.
   void take_from_next(int64_t row, A* from_next) const {
@@ -50,6 +56,7 @@ struct Backward {
       if (dstate_out) std::copy_n(dstate_out + row / length * C, C, from_next);
       return;
     }
+    if (begins(row + 1)) return;
     for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) add_shifted(m, row + 1, from_next);
   }
   void add_shifted(size_t m, int64_t row, A* to) const {
@@ -62,6 +69,7 @@ struct Backward {
   void own_part(int64_t row, A* here, A* dmu) const {
     const T* x = xs + row * C;
     const T* prev = row % length ? x - C : (state ? state + row / length * C : nullptr);
+    if (begins(row)) prev = nullptr;
     std::fill(here, here + C, A(0));
     for (size_t m = 0; m < static_cast<size_t>(a.n); ++m, dmu += C) {
       const T *dy = a.dy[m].as<T>() + row * C, *mu = a.mu[m].as<T>();
@@ -83,6 +91,7 @@ struct Backward {
     if (row % length == 0 && dstate_in) {
       A* to = dstate_in + row / length * C;
       std::fill(to, to + C, A(0));
+      if (begins(row)) return;
       for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) add_shifted(m, row, to);
     }
   }

@@ -2,6 +2,7 @@
 // strip of rows backwards in time with the next row's sum of dy_m * mu_m in registers, so x and each dy are read once, dx is written once.
 #include "kernels/common/flat.cuh"
 #include "kernels/common/partials.cuh"
+#include "kernels/common/resets.h"
 #include "kernels/token_shift/op.h"
 
 namespace rk::cuda {
@@ -21,6 +22,7 @@ struct Forward {
   const T *x, *state;
   int64_t length, packs;  // positions of a sample, packs of a row
   int n;
+  const uint8_t* resets;
   Mixes<T> mixes;
   struct Loaded {
     Pack<T, W> here, before;
@@ -29,6 +31,7 @@ struct Forward {
     Loaded in{};
     const int64_t row = i / packs, c = (i - row * packs) * W, C = packs * W, b = row / length;
     in.here = *reinterpret_cast<const Pack<T, W>*>(x + i * W);
+    if (resets && resets[row]) return in;
     if (row != b * length) {
       in.before = *reinterpret_cast<const Pack<T, W>*>(x + i * W - C);
     } else if (state) {
@@ -76,6 +79,7 @@ struct Gradients {
   const T *mu[kMixes], *dy[kMixes];
   int64_t R, length;
   int C, n;
+  const uint8_t* resets;
 };
 
 // partial [strips, n, C].
@@ -86,6 +90,7 @@ __global__ void __launch_bounds__(kThreads) backward(Gradients<T> a, float* part
   const int64_t first = static_cast<int64_t>(blockIdx.y) * kStrip, last = min(a.R, first + kStrip);
   int64_t b = (last - 1) / a.length, t = last - 1 - b * a.length;
   float dmu[kMixes][W] = {}, from_next[W] = {};
+  const auto begins = [&](int64_t row) { return a.resets && a.resets[row]; };
   const auto take_state = [&] {
 #pragma unroll
     for (int j = 0; j < W; ++j) from_next[j] = 0;
@@ -96,7 +101,7 @@ __global__ void __launch_bounds__(kThreads) backward(Gradients<T> a, float* part
   };
   if (t == a.length - 1) {
     take_state();
-  } else {
+  } else if (!begins(last)) {
 #pragma unroll
     for (int m = 0; m < kMixes; ++m) {
       if (m >= a.n) break;
@@ -110,12 +115,15 @@ __global__ void __launch_bounds__(kThreads) backward(Gradients<T> a, float* part
   float here[W];
   load(a.x + (last - 1) * a.C + c, here);
   for (int64_t row = last - 1; row >= first; --row, --t) {
-    float before[W] = {}, own[W] = {}, shifted[W] = {};
+    float previous[W] = {}, before[W] = {}, own[W] = {}, shifted[W] = {};
     if (t > 0) {
-      load(a.x + (row - 1) * a.C + c, before);
+      load(a.x + (row - 1) * a.C + c, previous);
     } else if (a.state) {
-      load(a.state + b * a.C + c, before);
+      load(a.state + b * a.C + c, previous);
     }
+    const bool cut = begins(row);
+#pragma unroll
+    for (int j = 0; j < W; ++j) before[j] = cut ? 0 : previous[j];
 #pragma unroll
     for (int m = 0; m < kMixes; ++m) {
       if (m >= a.n) break;
@@ -132,9 +140,11 @@ __global__ void __launch_bounds__(kThreads) backward(Gradients<T> a, float* part
 #pragma unroll
     for (int j = 0; j < W; ++j) own[j] += from_next[j];
     store(a.dx + row * a.C + c, own);
+#pragma unroll
+    for (int j = 0; j < W; ++j) shifted[j] = cut ? 0 : shifted[j];
     if (t > 0) {
 #pragma unroll
-      for (int j = 0; j < W; ++j) from_next[j] = shifted[j], here[j] = before[j];
+      for (int j = 0; j < W; ++j) from_next[j] = shifted[j], here[j] = previous[j];
     } else {
       if (a.dstate_in) {
 #pragma unroll
@@ -157,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) backward(Gradients<T> a, float* part
 template <class T, int W>
 void run_forward(const Exec& ex, const TokenShiftForward& a) {
   const int64_t length = a.x.shape[1], packs = a.x.shape[2] / W;
-  Forward<T, W> op{a.x.as<T>(), maybe<T>(a.state_in), length, packs, a.n, {}};
+  Forward<T, W> op{a.x.as<T>(), maybe<T>(a.state_in), length, packs, a.n, reset_flags(a.resets), {}};
   for (int m = 0; m < a.n; ++m) {
     const auto i = static_cast<size_t>(m);
     op.mixes.mu[m] = a.mu[i].as<T>();
@@ -180,7 +190,8 @@ void run_backward(const Exec& ex, const TokenShiftBackward& a, float* partial, i
                  .R = a.x.shape[0] * a.x.shape[1],
                  .length = a.x.shape[1],
                  .C = static_cast<int>(C),
-                 .n = a.n};
+                 .n = a.n,
+                 .resets = reset_flags(a.resets)};
   PartialTotals totals;
   for (int m = 0; m < a.n; ++m) {
     const auto i = static_cast<size_t>(m);

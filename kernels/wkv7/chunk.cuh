@@ -38,6 +38,7 @@ inline States saved_states(void* memory, int64_t chunks) {
 struct Sequences {
   int64_t T;
   int H, n_chunks;
+  const uint8_t* resets;  // [B,T], null: none
 };
 // A chunk's tokens in such a sequence.
 struct ChunkRows {

@@ -1,5 +1,6 @@
 #include "kernels/wkv7/chunk_maps.h"
 
+#include "kernels/wkv7/chunk_documents.cuh"
 #include "kernels/wkv7/inverse.cuh"
 
 namespace rk::cuda::wkv7 {
@@ -45,11 +46,12 @@ __device__ __forceinline__ void write_slab(__half* tile, float* scale, int row, 
 }
 
 // Moves, per chunk, 6 (OUTPUTS) or 4 strips of 4 KiB in and E 8, Q 4 and with OUTPUTS D 8, Y0 4 KiB out.
-template <class T, bool OUTPUTS>
+template <class T, bool OUTPUTS, bool RESETS>
 __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers<T> in, Sequences seq, Maps maps) {
   __shared__ MapsShared<OUTPUTS> sh;
   const int64_t index = blockIdx.x;
   const ChunkRows rows = chunk_rows(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
+  [[maybe_unused]] const Documents<RESETS> documents(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
   float scale_r, scale_k = 1, scale_a, scale_b, scale_v = 1;
   {
     Own<T> w, r, k, a, b, v;
@@ -96,7 +98,9 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
       }
       sh.into[j] = fast_exp2(middle);
       sh.out_of[j] = fast_exp2(end - middle);
-      maps.decay[index * kHead + j] = fast_exp2(end);
+      float decay_of_chunk = fast_exp2(end);
+      if constexpr (RESETS) decay_of_chunk = documents.any() ? 0.0f : decay_of_chunk;
+      maps.decay[index * kHead + j] = decay_of_chunk;
     }
   }
   __syncthreads();
@@ -126,6 +130,12 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
       if (block == half) {
         mask_triangle(xb[block], !with_a);
         mask_triangle(xk[block], !with_a);
+      }
+      if constexpr (RESETS) {
+        if (documents.any() && block <= half) {
+          keep_pairs(xb[block], documents, half * 16, block * 16);
+          if constexpr (OUTPUTS) keep_pairs(xk[block], documents, half * 16, block * 16);
+        }
       }
       a_of_acc(by_b[block], xb[block][0], xb[block][1]);
       if (OUTPUTS && block <= half) {
@@ -175,6 +185,9 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
         d[n][e + 1] = (r[1] + factor * d[n][e + 1]) * into[1];
       }
     }
+    if constexpr (RESETS) {
+      if (documents.any()) keep_rows(d, documents.after_start(), half * 16);
+    }
     write_slab(maps.q + index * kStrip, maps.scale + index * kScales + kScaleQ + half, half * 16, d, scale_r);
     if constexpr (OUTPUTS) {
       float u[8][4] = {};
@@ -195,11 +208,20 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
     for (int h = 0; h < 2; ++h) {
       uint32_t a[4];
       a_of_transpose<Tile>(a, sh.V, h * 16, slab * 16);
+      if constexpr (RESETS) {
+        if (documents.any()) keep_columns(a, documents.before_end(), h * 16);
+      }
       multiply<Tile>(d, a, sh.K, h * 16, 0);
     }
     uint32_t low[4], high[4];
     a_of_transpose<Tile>(low, sh.U, 0, slab * 16);
     a_of_transpose<Tile>(high, sh.U, 16, slab * 16);
+    if constexpr (RESETS) {
+      if (documents.any()) {
+        keep_columns(low, documents.before_end(), 0);
+        keep_columns(high, documents.before_end(), 16);
+      }
+    }
     multiply_halves(u, low, high, sh.B, true, low_to_high);
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
@@ -214,6 +236,12 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
   uint32_t low[4], high[4];
   a_of_transpose<Tile>(low, sh.W, 0, slab * 16);
   a_of_transpose<Tile>(high, sh.W, 16, slab * 16);
+  if constexpr (RESETS) {
+    if (documents.any()) {  // no token is reached by the state before and reaches the one after
+      keep_columns(low, 0, 0);
+      keep_columns(high, 0, 16);
+    }
+  }
   multiply_halves(d, low, high, sh.B, true, low_to_high);
   Largest of_rows[2];
 #pragma unroll
@@ -256,10 +284,11 @@ template <class T>
 void make_maps_of(const Exec& ex, const ChunkInputs& in, const Maps& maps) {
   const Launch l{.grid = dim3(static_cast<unsigned>(count_chunks(in.r.shape))), .block = dim3(kThreads)};
   const Pointers<T> p{in.r.as<T>(), in.w.as<T>(), maybe<T>(in.k), maybe<T>(in.v), in.a.as<T>(), in.b.as<T>()};
+  const Sequences s = sequences(in.r.shape, in.resets);
   if (maps.y0) {
-    launch(ex, chunk_maps<T, true>, l, p, sequences(in.r.shape), maps);
+    launch(ex, s.resets ? chunk_maps<T, true, true> : chunk_maps<T, true, false>, l, p, s, maps);
   } else {
-    launch(ex, chunk_maps<T, false>, l, p, sequences(in.r.shape), maps);
+    launch(ex, s.resets ? chunk_maps<T, false, true> : chunk_maps<T, false, false>, l, p, s, maps);
   }
 }
 

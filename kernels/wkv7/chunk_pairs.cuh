@@ -1,7 +1,7 @@
 // Products where one warp owns all 32 tokens of a chunk, so that fragments of B serve both halves. Code is kept short, and addresses cheap:
 // the offsets of a lane are found once, and pieces of a row are reached by exclusive or. Tiles are Swizzled (chunk.cuh).
 #pragma once
-#include "kernels/wkv7/chunk.cuh"
+#include "kernels/wkv7/chunk_documents.cuh"
 
 namespace rk::cuda::wkv7 {
 
@@ -101,6 +101,11 @@ struct TokenProduct {
         low[n][i] = counts ? low[n][i] : 0.0f;
         high[2 + n][i] = counts ? high[2 + n][i] : 0.0f;
       }
+  }
+  // Keeps pairs of one document.
+  __device__ __forceinline__ void keep(const Documents<true>& documents) {
+    keep_pairs(low, documents, 0, 0);
+    keep_pairs(high, documents, 16, 0);
   }
   __device__ __forceinline__ void store(void* tile, const LanePlaces& at, float factor) const {
 #pragma unroll

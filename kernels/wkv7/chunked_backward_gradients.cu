@@ -7,6 +7,8 @@
 // and for log d at token p, with DK = state part sK + inner part iK, DB likewise:
 //   sum_i G S decay + sum_{t >= p} (R DR - K iK - B iB) + sum_{t > p} A DA + sum_{t < p} (K sK + B sB),
 // every factor rounded as in the products, so that pairs of tokens on one side of p cancel to f32.
+// With resets (chunk_documents.cuh) tril and stril, AB, AK, RB, RK among them, keep pairs of one document, what has S' as a factor keeps
+// rows before the first reset, what has G' rows from the last one on, and the sum of G S decay is zero.
 #include "kernels/wkv7/chunk_maps.h"
 #include "kernels/wkv7/chunked_backward.h"
 #include "kernels/wkv7/gradient_slices.cuh"
@@ -14,9 +16,11 @@
 namespace rk::cuda::wkv7 {
 namespace {
 
-// tile = triangle * p * rescale + x stateT, scaled to numbers below 2; returns the power of two that was taken out.
+// tile = triangle * p * rescale + x stateT, scaled to numbers below 2; returns the power of two that was taken out. Of x rows in `tokens`.
+template <bool RESETS>
 __device__ __forceinline__ float inner_and_state(__half* tile, const Triangle& triangle, bool upper, const __half* p, const __half* x,
-                                                 const __half* state, float rescale, const LanePlaces& at) {
+                                                 const __half* state, float rescale, [[maybe_unused]] uint32_t tokens,
+                                                 const LanePlaces& at) {
   float d[4][2][2][4];  // [columns / 16][half][n]
   uint32_t b[4], c[4];
 #pragma unroll
@@ -33,6 +37,12 @@ __device__ __forceinline__ float inner_and_state(__half* tile, const Triangle& t
     uint32_t a[2][4];
     wide(a[0], x, at, 0, 16 * k);
     wide(a[1], x, at, 16, 16 * k);
+    if constexpr (RESETS) {
+      if (tokens != 0xffffffffu) {
+        keep_rows(a[0], tokens, 0);
+        keep_rows(a[1], tokens, 16);
+      }
+    }
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       wide_b_transposed(b, state, at, 16 * j, 16 * k);
@@ -82,7 +92,7 @@ __device__ __forceinline__ void triangle_times(const Triangle& triangle, bool up
 }
 
 // Moves, per chunk and head, 7 strips of 4 KiB (8, 9, 10 with what is added) and S and G of 8 KiB in, 6 strips out.
-template <class T>
+template <class T, bool RESETS>
 __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<T> g) {
   GradientShared& s = *shared_memory<GradientShared>();
   // Heads of one chunk are neighbours in memory and in the grid.
@@ -90,6 +100,7 @@ __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<
   const int64_t h = id % g.s.H, chunk = id / g.s.H % g.s.n_chunks, head = id / g.s.H / g.s.n_chunks * g.s.H + h;
   const ChunkRows rows = chunk_rows(g.s, head, static_cast<int>(chunk));
   const int warp = __shfl_sync(kWholeWarp, warp_index(), 0);
+  [[maybe_unused]] const Documents<RESETS> documents(g.s, head, static_cast<int>(chunk));
   prepare(s, g, rows, head * g.s.n_chunks + chunk);
   __syncthreads();
 
@@ -97,6 +108,9 @@ __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<
   TokenProduct t;
   Triangle triangle;
   t.make(warp < 2 ? s.A : s.R, warp % 2 == 0 ? s.B : s.K, at, warp < 2 ? 0 : 1);
+  if constexpr (RESETS) {
+    if (documents.any()) t.keep(documents);
+  }
   if (warp == 0) {
     const float unit = invert(s.Z, reinterpret_cast<float*>(s.dv), t, s.unit[kUnitA] * s.unit[kUnitB]);
     if (lane_index() == 0) s.unit[kUnitZ] = unit;
@@ -109,8 +123,10 @@ __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<
       const float unit_state = s.unit[upper ? kUnitG : kUnitS], unit_x = s.unit[upper ? kUnitB : kUnitA];
       const float rescale = s.unit[upper ? kUnitR : kUnitK] * s.unit[upper ? kUnitDy : kUnitV] * inverse_power(unit_state) / kLift;
       triangle.load(tile, at, upper);
-      const float unit =
-          inner_and_state(upper ? s.dX : s.U, triangle, upper, upper ? s.dY : s.V, upper ? s.B : s.A, upper ? s.G : s.S, rescale, at);
+      uint32_t tokens = 0xffffffffu;
+      if constexpr (RESETS) tokens = upper ? documents.before_end() : documents.after_start();
+      const float unit = inner_and_state<RESETS>(upper ? s.dX : s.U, triangle, upper, upper ? s.dY : s.V, upper ? s.B : s.A,
+                                                 upper ? s.G : s.S, rescale, tokens, at);
       if (lane_index() == 0) s.unit[upper ? kUnitDu : kUnitX] = unit * unit_x * unit_state;
     }
   }
@@ -122,11 +138,14 @@ __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<
 
   // dRB, dAK, dAB, dRK.
   t.make(warp == 0 || warp == 3 ? s.dY : s.dX, warp == 0 || warp == 2 ? s.U : s.V, at, warp == 0 || warp == 3 ? 1 : 0);
+  if constexpr (RESETS) {
+    if (documents.any()) t.keep(documents);
+  }
   t.store(warp == 0 ? s.dRB : warp == 1 ? s.dAK : warp == 2 ? s.Z : s.RB, at, warp == 2 ? kLiftTwice : warp == 3 ? kLift : kLiftOnce);
-  slice_of_dv(s, g, rows, at);
+  slice_of_dv(s, g, rows, documents, at);
   __syncthreads();
 
-  slice_of_gradients(s, g, rows, at);
+  slice_of_gradients(s, g, rows, documents, at);
   Own<T> w;
   w.load(g.w, rows);
   __syncthreads();
@@ -175,8 +194,8 @@ void gradients(const Exec& ex, const Wkv7Backward& a, const States& after) {
                          .db = a.db.as<T>(),
                          .before = saved_states(a.saved_states.data, count_chunks(a.r.shape)),
                          .after = after,
-                         .s = sequences(a.r.shape)};
-    launch(ex, gradients_kernel<T>,
+                         .s = sequences(a.r.shape, a.resets)};
+    launch(ex, g.s.resets ? gradients_kernel<T, true> : gradients_kernel<T, false>,
            {.grid = dim3(static_cast<unsigned>(count_chunks(a.r.shape))), .block = dim3(kThreads), .shared = sizeof(GradientShared)}, g);
   };
   if (a.r.dtype == DType::f16) return launch_for.operator()<__half>();

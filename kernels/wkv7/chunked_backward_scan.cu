@@ -207,7 +207,7 @@ void reverse_scan(const Exec& ex, const Wkv7Backward& a, const Maps& maps, const
                            .dstate_out = maybe<float>(a.dstate_out),
                            .dstate_in = maybe<float>(a.dstate_in),
                            .after = after,
-                           .s = sequences(a.r.shape)};
+                           .s = sequences(a.r.shape, a.resets)};
     launch(ex, reverse_scan_kernel<T, WARPS>,
            {.grid = dim3(static_cast<unsigned>(heads * (4 / WARPS))), .block = dim3(32 * WARPS), .shared = kScanStages * sizeof(ScanStage)},
            p);

@@ -241,7 +241,7 @@ template <class T>
 void run_forward(const Exec& ex, const Wkv7Forward& a, const Maps& maps) {
   const Shape& s = a.r.shape;
   const States saved = a.saved_states ? saved_states(a.saved_states.data, count_chunks(s)) : States{};
-  scan_chunks<T>(ex, {maps, sequences(s), a.y.as<T>(), maybe<float>(a.state_in), maybe<float>(a.state_out), saved}, s[0] * s[2]);
+  scan_chunks<T>(ex, {maps, sequences(s, a.resets), a.y.as<T>(), maybe<float>(a.state_in), maybe<float>(a.state_out), saved}, s[0] * s[2]);
 }
 
 }  // namespace
@@ -250,7 +250,7 @@ void run_chunked(const Exec& ex, const Wkv7Forward& a) {
   ArenaScope scope(*ex.scratch);
   const Maps maps = take_maps(*ex.scratch, count_chunks(a.r.shape), true);
   if (ex.dry()) return;
-  make_maps(ex, {a.r, a.w, a.k, a.v, a.a, a.b}, maps);
+  make_maps(ex, {a.r, a.w, a.k, a.v, a.a, a.b, a.resets}, maps);
   if (a.r.dtype == DType::f16) return run_forward<__half>(ex, a, maps);
   run_forward<__nv_bfloat16>(ex, a, maps);
 }

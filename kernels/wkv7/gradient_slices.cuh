@@ -1,5 +1,6 @@
 // The end of one chunk's gradients: every warp makes 16 channels of the results (chunked_backward_gradients.cu).
 #pragma once
+#include "kernels/wkv7/chunk_documents.cuh"
 #include "kernels/wkv7/gradient_tiles.cuh"
 
 namespace rk::cuda::wkv7 {
@@ -36,6 +37,11 @@ __device__ __forceinline__ void times_state(Slice& d, const __half* x, const uin
     wide(a, x, at, 16, 16 * k);
     multiply(d[1][0], d[1][1], a, b[k]);
   }
+}
+// Keeps the rows of `tokens`.
+__device__ __forceinline__ void keep_rows(Slice& d, uint32_t tokens) {
+  keep_rows(d[0], tokens, 0);
+  keep_rows(d[1], tokens, 16);
 }
 // The 16 columns of a tile of tokens as B operand: tokens 0 ... 15, 16 ... 31.
 struct TokenColumns {
@@ -83,8 +89,9 @@ __device__ __forceinline__ float2 pair_at(const char* from) {
 }
 
 // dV = RKT dY + K G'T + AKT dX.
-template <class T>
-__device__ __forceinline__ void slice_of_dv(GradientShared& s, const Gradients<T>& g, const ChunkRows& rows, const LanePlaces& at) {
+template <class T, bool RESETS>
+__device__ __forceinline__ void slice_of_dv(GradientShared& s, const Gradients<T>& g, const ChunkRows& rows,
+                                            [[maybe_unused]] const Documents<RESETS>& documents, const LanePlaces& at) {
   const int column = 16 * warp_index();
   More<T> more;
   more.load(g.dv_more, rows, column);
@@ -98,6 +105,9 @@ __device__ __forceinline__ void slice_of_dv(GradientShared& s, const Gradients<T
     multiply(sum[0][0], sum[0][1], a, b);
     wide(a, s.K, at, 16, 16 * k);
     multiply(sum[1][0], sum[1][1], a, b);
+  }
+  if constexpr (RESETS) {
+    if (documents.any()) keep_rows(sum, documents.before_end());
   }
   const float unit_K = s.unit[kUnitK], unit_dX = s.unit[kUnitZ] * s.unit[kUnitDu];
   TokenColumns columns;
@@ -137,8 +147,9 @@ __device__ __forceinline__ void sums_to_end(Slice& x) {
 }
 
 // dr, da into the place of S (rows 0 ..., 32 ...), dk, db into those of K and B, the gradient of log d into that of L.
-template <class T>
-__device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Gradients<T>& g, const ChunkRows& rows, const LanePlaces& at) {
+template <class T, bool RESETS>
+__device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Gradients<T>& g, const ChunkRows& rows,
+                                                   [[maybe_unused]] const Documents<RESETS>& documents, const LanePlaces& at) {
   const int column = 16 * warp_index(), piece = 2 * warp_index(), q = lane_index() % 4, row = lane_index() / 4;
   const float unit_U = s.unit[kUnitZ] * s.unit[kUnitX], unit_dX = s.unit[kUnitZ] * s.unit[kUnitDu];
   const float unit_V = s.unit[kUnitV], unit_dY = s.unit[kUnitDy];
@@ -160,8 +171,10 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
 #pragma unroll
   for (int n = 0; n < 2; ++n)
 #pragma unroll
-    for (int e = 0; e < 2; ++e)
+    for (int e = 0; e < 2; ++e) {
       constant[n][e] = __shfl_sync(kWholeWarp, gs[n][2 * n + e], 9 * q + 4 * e) * (s.unit[kUnitS] * s.unit[kUnitG]);
+      if constexpr (RESETS) constant[n][e] = documents.any() ? 0.0f : constant[n][e];
+    }
   __syncwarp();
 
   Slice x;  // what is summed to the end: R DR + A DA - K DK - B DB
@@ -176,6 +189,9 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
     More<T> more;
     more.load(of_a ? nullptr : g.dr_more, rows, column);
     times_state(y, of_a ? s.dX : s.dY, S, at);
+    if constexpr (RESETS) {
+      if (documents.any()) keep_rows(y, documents.after_start());
+    }
     times_tokens<false>(part, of_a ? s.dAK : dRK, columns[0], at);
     add(y, unit * s.unit[kUnitS], part, (of_a ? unit_dAK : unit_dRK) * s.unit[kUnitK]);
     times_tokens<false>(part, of_a ? dAB : s.dRB, columns[1], at);
@@ -210,6 +226,9 @@ __device__ __forceinline__ void slice_of_gradients(GradientShared& s, const Grad
     times_tokens<true>(part, of_b ? dAB : s.dAK, columns[1], at);
     add(inner, (of_b ? unit_dRB : unit_dRK) * s.unit[kUnitR], part, (of_b ? unit_dAB : unit_dAK) * s.unit[kUnitA]);
     times_state(state, of_b ? s.U : s.V, G, at);
+    if constexpr (RESETS) {
+      if (documents.any()) keep_rows(state, documents.before_end());
+    }
     char* copy = bytes(of_b ? s.B : s.K);
     for_pairs([&](int m, int n, int half) {
       const int place = pair_place(at, m, half, piece + n);

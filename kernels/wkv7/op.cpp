@@ -2,12 +2,13 @@
 
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/dispatch.h"
+#include "kernels/common/resets.h"
 #include "kernels/wkv7/chunked_cuda.h"
 
 namespace rk {
 namespace cpu {
-int64_t wkv7_forward_scratch(int64_t N);   // elements per thread
-int64_t wkv7_backward_scratch(int64_t N);  // elements per thread
+int64_t wkv7_forward_scratch(int64_t N);                // elements per thread
+int64_t wkv7_backward_scratch(int64_t N, bool resets);  // elements per thread
 void run(const Exec& ex, const Wkv7Forward& a, const Tensor& scratch);
 void run(const Exec& ex, const Wkv7Backward& a, const Tensor& scratch);
 }  // namespace cpu
@@ -53,7 +54,8 @@ struct SavedForm {
 
 // Least traffic: inputs and outputs once, and saved states. Products of the recurrence itself.
 double least_bytes(const Tensor& x, int n_sequences, const Tensor& saved) {
-  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) + (saved.shape.rank > 0 ? static_cast<double>(saved.n_bytes()) : 0.0);
+  return static_cast<double>(n_sequences) * static_cast<double>(x.n_bytes()) +
+         (saved.shape.rank > 0 ? static_cast<double>(saved.n_bytes()) : 0.0);
 }
 double flops(const Sizes& s, double per_state_element) {
   return per_state_element * static_cast<double>(s.B * s.T * s.H) * static_cast<double>(s.N * s.N);
@@ -72,6 +74,7 @@ void run(const Exec& ex, const Wkv7Forward& a) {
   check_sequences({&a.w, &a.k, &a.v, &a.a, &a.b, &a.y}, a.r);
   check_state(a.state_in, s.B * s.H * s.N * s.N, sum);
   check_state(a.state_out, s.B * s.H * s.N * s.N, sum);
+  check_resets(a.resets, s.B, s.T);
   require(!a.saved_states || SavedForm(ex, a.r.dtype, s).is(a.saved_states), "saved states come from take_wkv7_saved");
   const OpScope watched(ex, "wkv7", least_bytes(a.r, 7, a.saved_states), flops(s, 8), {s.B, s.H, s.T});
   if constexpr (has_cuda) {
@@ -91,13 +94,14 @@ void run(const Exec& ex, const Wkv7Backward& a) {
   check_state(a.dstate_in, s.B * s.H * s.N * s.N, sum);
   for (const Tensor* more : {&a.dr_more, &a.dk_more, &a.dv_more})
     require(!*more || (more->numel() == a.r.numel() && more->dtype == a.r.dtype), "what is added to a gradient has its size and type");
+  check_resets(a.resets, s.B, s.T);
   require(SavedForm(ex, a.r.dtype, s).is(a.saved_states), "backward reads the states that forward saved");
   const OpScope watched(ex, "wkv7_backward", least_bytes(a.r, 13, a.saved_states), flops(s, 24), {s.B, s.H, s.T});
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }
   ArenaScope scope(*ex.scratch);
-  const Tensor scratch = ex.scratch->take(sum, {cpu::n_threads(ex), cpu::wkv7_backward_scratch(s.N)});
+  const Tensor scratch = ex.scratch->take(sum, {cpu::n_threads(ex), cpu::wkv7_backward_scratch(s.N, a.resets.shape.rank > 0)});
   if (ex.dry()) return;
   cpu::run(ex, a, scratch);
 }

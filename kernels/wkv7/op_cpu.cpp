@@ -2,10 +2,12 @@
 // chunks of 16 that form needs as many multiply-adds and worse shapes, and operator time is a few percent of a step.
 #include "kernels/wkv7/op.h"
 
+#include <array>
 #include <cmath>
 
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/fast_math.h"
+#include "kernels/common/resets.h"
 #include "kernels/wkv7/backward_cpu.h"
 #include "kernels/wkv7/forward_cpu.h"
 
@@ -16,11 +18,34 @@ const double kLambda = std::exp(-0.5);
 
 // Where a head's sequence lies in [B,T,H,N].
 struct Head {
-  int64_t T, N, stride, offset;
-  Head(const Shape& s, int64_t bh) : T(s[1]), N(s[3]), stride(s[2] * s[3]), offset(bh / s[2] * T * stride + bh % s[2] * N) {}
+  int64_t T, N, stride, row, offset;  // row: of the batch
+  Head(const Shape& s, int64_t bh) : T(s[1]), N(s[3]), stride(s[2] * s[3]), row(bh / s[2]), offset(row * T * stride + bh % s[2] * N) {}
   int64_t n_chunks() const { return (T + kWkv7Chunk - 1) / kWkv7Chunk; }
   int64_t first(int64_t chunk) const { return chunk * kWkv7Chunk; }
   int64_t length(int64_t chunk) const { return std::min(kWkv7Chunk, T - chunk * kWkv7Chunk); }
+};
+
+// The parts of a chunk that belong to one document each.
+class Documents {
+ public:
+  struct Part {
+    int64_t first, n;  // tokens of the chunk
+    bool begins;       // the document begins here: S is zero before it
+  };
+  Documents(const Tensor& resets, const Head& h, int64_t chunk) {
+    const int64_t n = h.length(chunk);
+    const uint8_t* flags = resets ? reset_flags(resets) + h.row * h.T + h.first(chunk) : nullptr;
+    for (int64_t t = 0; t < n; ++t) {
+      const bool begins = flags && flags[t];
+      if (t == 0 || begins) parts_[n_++] = {t, 0, begins};
+      ++parts_[n_ - 1].n;
+    }
+  }
+  std::span<const Part> parts() const { return {parts_.data(), n_}; }
+
+ private:
+  std::array<Part, kWkv7Chunk> parts_;
+  size_t n_ = 0;
 };
 
 // buffer [n][N] = tokens first .. first + n of a head.
@@ -81,6 +106,12 @@ void with_lanes(int64_t N, const F& f) {
 template <class A>
 struct ForwardBuffers {
   A *state, *r, *w, *k, *v, *a, *b, *y;
+  // From a token of the chunk on.
+  ForwardBuffers from(int64_t offset) const {
+    ForwardBuffers s = *this;
+    for (A** q : {&s.r, &s.w, &s.k, &s.v, &s.a, &s.b, &s.y}) *q += offset;
+    return s;
+  }
   ForwardBuffers(A* p, int64_t N) {
     const int64_t n = kWkv7Chunk * N;
     state = p;
@@ -134,8 +165,13 @@ void forward_head(const Wkv7Forward& a, int64_t bh, acc_t<T>* scratch) {
     gather<T>(a.a, h, chunk, s.a);
     gather<T>(a.b, h, chunk, s.b);
     raw_to_decay(s.w, h.length(chunk) * N);
-    const int64_t done = forward_panels<A, W, 4>(N, 0, h.length(chunk), s);
-    forward_panels<A, W, 1>(N, done, h.length(chunk), s);
+    const Documents documents(a.resets, h, chunk);
+    for (const Documents::Part& part : documents.parts()) {
+      if (part.begins) std::fill(s.state, s.state + square, A(0));
+      const ForwardBuffers<A> own = s.from(part.first * N);
+      const int64_t done = forward_panels<A, W, 4>(N, 0, part.n, own);
+      forward_panels<A, W, 1>(N, done, part.n, own);
+    }
     scatter<T>(s.y, a.y, h, chunk);
   }
   if (a.state_out) write_state(a.state_out.as<A>() + bh * square);
@@ -144,7 +180,8 @@ void forward_head(const Wkv7Forward& a, int64_t bh, acc_t<T>* scratch) {
 template <class A>
 struct BackwardBuffers {
   A *G, *states, *slope, *r, *w, *k, *v, *a, *b, *dy, *dr, *dw, *dk, *dv, *da, *db, *sa, *dsa;
-  BackwardBuffers(A* p, int64_t N) {
+  A* zeros = nullptr;  // a state, with resets
+  BackwardBuffers(A* p, int64_t N, bool resets) {
     const int64_t n = kWkv7Chunk * N;
     G = p;
     p += N * N;
@@ -154,6 +191,9 @@ struct BackwardBuffers {
       *q = p;
       p += n;
     }
+    if (!resets) return;
+    zeros = p;
+    std::fill(zeros, zeros + N * N, A(0));
   }
 };
 
@@ -162,7 +202,7 @@ void backward_head(const Wkv7Backward& a, int64_t bh, acc_t<T>* scratch) {
   using A = acc_t<T>;
   const Head h(a.r.shape, bh);
   const int64_t N = h.N, square = N * N;
-  const BackwardBuffers<A> s(scratch, N);
+  const BackwardBuffers<A> s(scratch, N, bool(a.resets));
   if (a.dstate_out) {
     std::copy_n(a.dstate_out.as<A>() + bh * square, square, s.G);
   } else {
@@ -178,29 +218,35 @@ void backward_head(const Wkv7Backward& a, int64_t bh, acc_t<T>* scratch) {
     gather<T>(a.b, h, chunk, s.b);
     gather<T>(a.dy, h, chunk, s.dy);
     raw_to_decay_and_slope(s.w, s.slope, n * N);
-    const BackwardChunk<A> c{n,
-                             s.r,
-                             s.w,
-                             s.k,
-                             s.v,
-                             s.a,
-                             s.b,
-                             s.dy,
-                             s.dr,
-                             s.dw,
-                             s.dk,
-                             s.dv,
-                             s.da,
-                             s.db,
-                             s.sa,
-                             s.dsa,
-                             a.saved_states.as<A>() + (bh * h.n_chunks() + chunk) * square,
-                             s.states,
-                             s.G};
-    if (N == 64) {
-      ChunkBackward<A, W, 64>{c, N}.run();
-    } else {
-      ChunkBackward<A, W, 0>{c, N}.run();
+    const A* saved = a.saved_states.as<A>() + (bh * h.n_chunks() + chunk) * square;
+    const Documents documents(a.resets, h, chunk);
+    for (auto part = documents.parts().rbegin(); part != documents.parts().rend(); ++part) {
+      const int64_t o = part->first * N;
+      const BackwardChunk<A> c{part->n,
+                               s.r + o,
+                               s.w + o,
+                               s.k + o,
+                               s.v + o,
+                               s.a + o,
+                               s.b + o,
+                               s.dy + o,
+                               s.dr + o,
+                               s.dw + o,
+                               s.dk + o,
+                               s.dv + o,
+                               s.da + o,
+                               s.db + o,
+                               s.sa + o,
+                               s.dsa,
+                               part->begins ? s.zeros : saved,
+                               s.states,
+                               s.G};
+      if (N == 64) {
+        ChunkBackward<A, W, 64>{c, N}.run();
+      } else {
+        ChunkBackward<A, W, 0>{c, N}.run();
+      }
+      if (part->begins) std::fill(s.G, s.G + square, A(0));
     }
     for (int64_t i = 0; i < n * N; ++i) s.dw[i] *= s.slope[i];
     scatter<T>(s.dr, a.dr, h, chunk, a.dr_more);
@@ -216,7 +262,7 @@ void backward_head(const Wkv7Backward& a, int64_t bh, acc_t<T>* scratch) {
 }  // namespace
 
 int64_t wkv7_forward_scratch(int64_t N) { return N * N + 7 * kWkv7Chunk * N; }
-int64_t wkv7_backward_scratch(int64_t N) { return kWkv7Chunk * N * N + 16 * kWkv7Chunk * N; }
+int64_t wkv7_backward_scratch(int64_t N, bool resets) { return (kWkv7Chunk + (resets ? 1 : 0)) * N * N + 16 * kWkv7Chunk * N; }
 
 void run(const Exec& ex, const Wkv7Forward& a, const Tensor& scratch) {
   const Shape& s = a.r.shape;
@@ -234,7 +280,7 @@ void run(const Exec& ex, const Wkv7Backward& a, const Tensor& scratch) {
   with_dtype(a.r.dtype, [&]<class T>() {
     with_lanes<acc_t<T>>(s[3], [&]<int W>() {
       for_each_claimed(ex, s[0] * s[2], [&](int64_t bh, int slot) {
-        backward_head<T, W>(a, bh, scratch.as<acc_t<T>>() + slot * wkv7_backward_scratch(s[3]));
+        backward_head<T, W>(a, bh, scratch.as<acc_t<T>>() + slot * wkv7_backward_scratch(s[3], bool(a.resets)));
       });
     });
   });

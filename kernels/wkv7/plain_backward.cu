@@ -10,7 +10,8 @@ struct Args {
   T *dr, *dw, *dk, *dv, *da, *db;
   float* dstate_in;
   const T *dr_more, *dk_more, *dv_more;  // may be dr, dk, dv
-  float* states;                         // per block: S before tokens 1, 2, ... of a chunk, as the threads hold it
+  const uint8_t* resets;
+  float* states;  // per block: S before tokens 1, 2, ... of a chunk, as the threads hold it
   PlainSizes s;
   int64_t n_heads;
 };
@@ -73,14 +74,17 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
         const int i = t * wide + y + u * SIDE, j = t * wide + x + m * SIDE;
         return S[u][m] * d[j] + (sa[i] * b[j] + v[i] * k[j]);
       };
+      const auto begins = [&](int t) { return p.resets && p.resets[p.s.token(head, chunk, t)]; };
       load_start();
       for (int t = 0; t < n; ++t) {
+        const bool cut = begins(t);
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           float sum = 0;
 #pragma unroll
           for (int m = 0; m < E; ++m) {
-            if (t > 0) state_at(t, u, m) = S[u][m];
+            if (t > 0) state_at(t, u, m) = S[u][m];  // not cut: it is also S after the token before
+            if (cut) S[u][m] = 0;
             sum += S[u][m] * a[t * wide + x + m * SIDE];
           }
           sum = warp_sum<SIDE>(sum);
@@ -102,6 +106,7 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
           for (int u = 0; u < E; ++u) sums[kDr][m] += S[u][m] * dy[t * wide + y + u * SIDE];
         }
         if (t == 0) load_start();
+        const bool cut = begins(t);
 #pragma unroll
         for (int u = 0; u < E; ++u) {
           const int i = t * wide + y + u * SIDE;
@@ -110,6 +115,7 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
           for (int m = 0; m < E; ++m) {
             const int j = t * wide + x + m * SIDE;
             if (t > 0) S[u][m] = state_at(t, u, m);
+            if (cut) S[u][m] = 0;
             G[u][m] += dy[i] * r[j];
             dv += G[u][m] * k[j];
             dsa += G[u][m] * b[j];
@@ -128,6 +134,7 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
             sums[kDdecay][m] += G[u][m] * S[u][m];
             sums[kDa][m] += S[u][m] * dsa;
             G[u][m] = G[u][m] * d[j] + dsa * a[j];
+            if (cut) G[u][m] = 0;
           }
         }
 #pragma unroll
@@ -198,6 +205,7 @@ void run_wide(const Exec& ex, const Wkv7Backward& a) {
                   maybe<T>(a.dr_more),
                   maybe<T>(a.dk_more),
                   maybe<T>(a.dv_more),
+                  reset_flags(a.resets),
                   states.as<float>(),
                   PlainSizes(s),
                   n_heads};

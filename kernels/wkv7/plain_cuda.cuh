@@ -2,6 +2,7 @@
 #pragma once
 #include "kernels/common/numbers.cuh"
 #include "kernels/common/reduce.cuh"
+#include "kernels/common/resets.h"
 #include "kernels/wkv7/plain_cuda.h"
 
 namespace rk::cuda::wkv7 {
@@ -18,6 +19,10 @@ struct PlainSizes {
   __host__ __device__ int64_t stride() const { return static_cast<int64_t>(H) * N; }
   __host__ __device__ int64_t first(int64_t head, int chunk) const {
     return (head / H * T + static_cast<int64_t>(chunk) * kPlainTokens) * stride() + head % H * N;
+  }
+  // Place of a chunk's token in [B,T].
+  __host__ __device__ int64_t token(int64_t head, int chunk, int t) const {
+    return head / H * T + static_cast<int64_t>(chunk) * kPlainTokens + t;
   }
   __host__ __device__ int tokens(int chunk) const {
     const int64_t rest = T - static_cast<int64_t>(chunk) * kPlainTokens;

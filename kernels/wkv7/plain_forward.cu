@@ -11,12 +11,13 @@ struct Args {
   T* y;
   const float* state_in;
   float *state_out, *saved;
+  const uint8_t* resets;
   PlainSizes s;
 };
 
 // Thread: one value row, columns lane, lane + 8, ... (at most 8 M). Every block reads its head's r, w, k, a, b; the other blocks of the
 // head find them in the second cache.
-template <class T, int M>
+template <class T, int M, bool RESETS>
 __global__ void __launch_bounds__(kRows* kLanes) plain_forward(Args<T> p) {
   constexpr int threads = kRows * kLanes;
   const int N = p.s.N, blocks = N / kRows;
@@ -53,6 +54,10 @@ __global__ void __launch_bounds__(kRows* kLanes) plain_forward(Args<T> p) {
     }
     __syncthreads();
     for (int t = 0; t < n; ++t) {
+      if (RESETS && p.resets[p.s.token(head, chunk, t)]) {
+#pragma unroll
+        for (int m = 0; m < M; ++m) S[m] = 0;
+      }
       float sa = 0, out = 0;
 #pragma unroll
       for (int m = 0; m < M; ++m) {
@@ -101,14 +106,19 @@ void run_plain(const Exec& ex, const Wkv7Forward& a) {
                     maybe<float>(a.state_in),
                     maybe<float>(a.state_out),
                     maybe<float>(a.saved_states),
+                    reset_flags(a.resets),
                     PlainSizes(s)};
     const int64_t N = s[3];
     const Launch l{.grid = dim3(static_cast<unsigned>(s[0] * s[2] * (N / kRows))),
                    .block = dim3(kRows * kLanes),
                    .shared = static_cast<size_t>(kPlainTokens * (5 * N + 2 * kRows)) * sizeof(float)};
-    if (N <= 64) return launch(ex, plain_forward<T, 8>, l, p);
-    if (N <= 128) return launch(ex, plain_forward<T, 16>, l, p);
-    launch(ex, plain_forward<T, 32>, l, p);
+    const auto launch_for = [&]<bool RESETS>() {
+      if (N <= 64) return launch(ex, plain_forward<T, 8, RESETS>, l, p);
+      if (N <= 128) return launch(ex, plain_forward<T, 16, RESETS>, l, p);
+      launch(ex, plain_forward<T, 32, RESETS>, l, p);
+    };
+    if (p.resets) return launch_for.template operator()<true>();
+    launch_for.template operator()<false>();
   });
 }
 

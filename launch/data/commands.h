@@ -10,6 +10,10 @@ std::span<const Subcommand> data_commands();
 
 int data_tokenize_main(int argc, char** argv);
 int data_make_data_main(int argc, char** argv);
+int data_preprocess_data_main(int argc, char** argv);
+int data_concat_main(int argc, char** argv);
+int data_split_main(int argc, char** argv);
+int data_verify_main(int argc, char** argv);
 int data_info_main(int argc, char** argv);
 int data_prime_main(int argc, char** argv);
 int data_order_main(int argc, char** argv);

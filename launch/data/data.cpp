@@ -12,6 +12,10 @@ std::span<const Subcommand> data_commands() {
   static constexpr Subcommand table[] = {
       {"tokenize", data_tokenize_main, "text to PREFIX.bin and PREFIX.idx"},
       {"make_data", data_make_data_main, "make_data.py's form: FILE.jsonl N_EPOCH CTX_LEN, shuffled, output beside you"},
+      {"preprocess_data", data_preprocess_data_main, "preprocess_data.py's form: jsonl to PREFIX_text_document.bin and .idx"},
+      {"concat", data_concat_main, "several PREFIX one behind the other"},
+      {"split", data_split_main, "a share of the documents of PREFIX apart, for validation"},
+      {"verify", data_verify_main, "read PREFIX wholly and say whether it is intact"},
       {"info", data_info_main, "what PREFIX.bin and PREFIX.idx hold"},
       {"prime", data_prime_main, "the magic prime of PREFIX, or of a number of tokens"},
       {"order", data_order_main, "the samples of --steps A:B, by the options of rookery train or the --proj_dir of a run"},

@@ -55,6 +55,7 @@ struct Segment {
   Tensor tokens;        // [B,T] i32
   Tensor targets;       // [B,T] i32, -100 = not counted; null when no loss is wanted
   Tensor weights;       // [B,T] f32 loss weights (a mask); null = all 1
+  Tensor resets;        // [B,T] u8: 1 = the states are zero before this token (a document begins); null = none
   double scale = 0;     // d loss / d (weighted sum of cross entropies): 1 / (sum of weights over all ranks and micro-batches)
   double l2_scale = 0;  // L2Wrap: 1e-4 / (rows of the global batch); 0 = off
   Tensor loss_scale;    // [1] f64: all gradients carry this factor (fp16); null = 1

@@ -11,6 +11,7 @@ Batcher::Batcher(BatchShape shape, Device device) : shape_(shape), memory_(devic
   tokens_.resize(T);
   targets_.resize(T);
   weights_.resize(T);
+  if (shape.resets) resets_.resize(T);
   offsets_.resize(static_cast<size_t>(shape.micro * shape.B));
   filled_ = memory_.data();
   if (device == Device::cuda) {
@@ -20,6 +21,7 @@ Batcher::Batcher(BatchShape shape, Device device) : shape_(shape), memory_(devic
   const Tensor tokens = memory_.tensor(DType::i32, {all}, 0);
   const Tensor targets = memory_.tensor(DType::i32, {all}, tokens.n_bytes());
   const Tensor weights = memory_.tensor(DType::f32, {all}, 2 * tokens.n_bytes());
+  const Tensor resets = shape.resets ? memory_.tensor(DType::u8, {all}, 3 * tokens.n_bytes()) : Tensor{};
   segments_.resize(static_cast<size_t>(shape.micro));
   int64_t at = 0;
   for (auto& micro : segments_)
@@ -31,6 +33,7 @@ Batcher::Batcher(BatchShape shape, Device device) : shape_(shape), memory_(devic
       s.tokens = part(tokens);
       s.targets = part(targets);
       s.weights = part(weights);
+      if (shape.resets) s.resets = part(resets);
       at += s.B * s.T;
       micro.push_back(s);
     }
@@ -54,8 +57,9 @@ void Batcher::end_fill(const Exec& ex) {
 
 void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t number) {
   int64_t offset = -1;
+  std::fill(resets_.begin(), resets_.end(), uint8_t{0});  // of sources without documents, and of empty rows
   if (number >= 0) {
-    offset = source.sample(number, {.tokens = tokens_, .targets = targets_, .weights = weights_, .resets = {}});
+    offset = source.sample(number, {.tokens = tokens_, .targets = targets_, .weights = weights_, .resets = resets_});
   } else {
     std::fill(tokens_.begin(), tokens_.end(), 0);
     std::fill(targets_.begin(), targets_.end(), kNoRow);
@@ -72,6 +76,7 @@ void Batcher::put(int64_t m, int64_t row, const BatchSource& source, int64_t num
     std::copy_n(tokens_.begin() + t, s.T, reinterpret_cast<int32_t*>(place(s.tokens)));
     std::copy_n(targets_.begin() + t, s.T, reinterpret_cast<int32_t*>(place(s.targets)));
     std::copy_n(weights_.begin() + t, s.T, reinterpret_cast<float*>(place(s.weights)));
+    if (s.resets) std::copy_n(resets_.begin() + t, s.T, reinterpret_cast<uint8_t*>(place(s.resets)));
     t += s.T;
   }
   for (size_t i = 0; i < targets_.size(); ++i)

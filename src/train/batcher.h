@@ -12,6 +12,7 @@ namespace rk {
 
 struct BatchShape {
   int64_t micro = 1, B = 1, T = 1, segment = 1;  // segment: tokens of a time segment; the last may be shorter
+  bool resets = false;                           // states start anew where the source says that a document begins
   int64_t n_segments() const { return (T + segment - 1) / segment; }
 };
 
@@ -22,8 +23,8 @@ struct LossTerms {
   int64_t loss_first = 0, loss_step = 0;
 };
 
-// Owner of the tokens, targets and weights of a rank's micro-batches. Filling allocates nothing. For a GPU rows are put into one of two
-// pinned sets in turn and copied on its stream, so that the host fills the next step's while the GPU is at work on this one's.
+// Owner of the tokens, targets, weights and resets of a rank's micro-batches. Filling allocates nothing. For a GPU rows are put into one of
+// two pinned sets in turn and copied on its stream, so that the host fills the next step's while the GPU is at work on this one's.
 class Batcher {
  public:
   explicit Batcher(BatchShape shape, Device device = Device::cpu);
@@ -43,7 +44,7 @@ class Batcher {
   const std::vector<std::vector<Segment>>& micro() const { return segments_; }
   const BatchShape& shape() const { return shape_; }
   static size_t n_bytes(const BatchShape& shape) {
-    return static_cast<size_t>(shape.micro * shape.B * shape.T) * (2 * sizeof(int32_t) + sizeof(float));
+    return static_cast<size_t>(shape.micro * shape.B * shape.T) * (2 * sizeof(int32_t) + sizeof(float) + (shape.resets ? 1 : 0));
   }
 
  private:
@@ -64,6 +65,7 @@ class Batcher {
   std::vector<std::vector<Segment>> segments_;  // [micro][segment]
   std::vector<int32_t> tokens_, targets_;       // one sample
   std::vector<float> weights_;
+  std::vector<uint8_t> resets_;  // empty: not wanted
   std::vector<int64_t> offsets_;
   double n_targets_ = 0;
 };

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "comm/backends.h"
+#include "data/samples/data_files.h"
 #include "device/gpu.h"
 #include "model/families.h"
 #include "train/config.h"
@@ -181,6 +182,7 @@ void check_files(const RunConfig& config) {
     fail(cat("--load_model ", config.load_model, " does not exist"));
   if (!config.resume.empty() && config.resume != "auto" && config.resume != "none" && !exists(config.resume))
     fail(cat("--resume ", config.resume, " does not exist; give a checkpoint folder, auto or none"));
+  if (config.train_stage != 1) named_files(config);
 }
 
 }  // namespace rk

@@ -21,6 +21,7 @@ void measure(const Exec& ex, Model& model, const MeasuredRun& run, MemoryPlan& m
       s.T = std::min(shape.segment, shape.T - t);
       s.tokens = s.targets = {nullptr, {s.B, s.T}, DType::i32, ex.device};
       s.weights = {nullptr, {s.B, s.T}, DType::f32, ex.device};
+      if (shape.resets) s.resets = {nullptr, {s.B, s.T}, DType::u8, ex.device};
       s.loss_sum = {nullptr, {1}, DType::f64, ex.device};
       if (run.scales_loss) s.loss_scale = s.loss_sum;
       segments.push_back(s);

@@ -162,7 +162,8 @@ BatchShape batch_shape(const RunConfig& config) {
   return {.micro = config.accumulate,
           .B = config.micro_bsz,
           .T = config.ctx_len,
-          .segment = config.chunk_ctx > 0 ? std::min(config.chunk_ctx, config.ctx_len) : config.ctx_len};
+          .segment = config.chunk_ctx > 0 ? std::min(config.chunk_ctx, config.ctx_len) : config.ctx_len,
+          .resets = config.doc_reset == 1 || (config.doc_reset == -1 && config.dataload == "pack")};
 }
 
 RunPlan plan_run(const Exec& bare, const RunConfig& config, Model& model, const RunPlace& place) {

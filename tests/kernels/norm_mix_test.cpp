@@ -2,7 +2,7 @@
 
 #include "kernels/layer_norm/op.h"
 #include "kernels/token_shift/op.h"
-#include "support/op_case.h"
+#include "support/documents.h"
 
 namespace rk::test {
 namespace {
@@ -32,6 +32,7 @@ OpCase forward_case(const Sizes& s) {
       a.mu[static_cast<size_t>(m)] = t(numbered("mu", m));
       a.y[static_cast<size_t>(m)] = t(numbered("y", m));
     }
+    a.resets = t("resets");
     run(ex, a);
   };
   return c;
@@ -59,6 +60,7 @@ OpCase backward_case(const Sizes& s) {
       a.dmu[i] = t(numbered("dmu", m));
       a.dy[i] = t(numbered("dy", m));
     }
+    a.resets = t("resets");
     run(ex, a);
   };
   return c;
@@ -126,6 +128,31 @@ TEST(NormMix, OtherTypesAndThreads) {
   }
   expect_same_bits_for_threads(forward_case({3, 100, 65, 6}));
   expect_same_bits_for_threads(backward_case({3, 100, 65, 6}));
+}
+
+TEST(NormMix, DocumentsAreSequencesOfTheirOwn) {
+  size_t pattern = 0;
+  for (int n : {1, 2, 6})
+    for (const auto& [T, C] : {std::pair{1, 16}, {7, 33}, {17, 264}, {40, 64}, {100, 16}}) {
+      const auto forward = [&](int64_t b, int64_t t) { return forward_case({b, t, C, n}); };
+      const auto backward = [&](int64_t b, int64_t t) { return backward_case({b, t, C, n}); };
+      for (int i = 0; i < 4; ++i, ++pattern) {
+        const Flags flags = document_flags(3, T, pattern);
+        const std::string what = cat("n = ", n, ", T = ", T, ", C = ", C, ", pattern ", pattern);
+        expect_documents(forward, 3, T, flags, GpuLimits{1e-5, 8e-3, 2e-3}, what);
+        expect_documents(backward, 3, T, flags, GpuLimits{1e-5, 8e-3, 2e-3}, what);
+      }
+    }
+}
+
+TEST(NormMix, GradientsWithResetsAreFiniteDifferences) {
+  for (const auto& [s, pattern] : {std::pair{Sizes{2, 7, 33, 6}, size_t{1}}, {Sizes{3, 16, 8, 2}, 3}, {Sizes{1, 40, 7, 1}, 6}}) {
+    GradientCase g = gradient_case(s);
+    const Flags flags = document_flags(s.B, s.T, pattern);
+    g.forward = with_resets(g.forward, s.B, s.T, flags);
+    g.backward = with_resets(g.backward, s.B, s.T, flags);
+    expect_gradients(g);
+  }
 }
 
 TEST(NormMix, StateInPlace) {

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "support/op_case.h"
+#include "support/documents.h"
 
 namespace rk::test {
 namespace {
@@ -33,7 +33,8 @@ Wkv7Forward forward_of(const Tensors& t, const Tensor& y, const Tensor& saved) {
           .y = y,
           .state_in = t("state_in"),
           .state_out = t("state_out"),
-          .saved_states = saved};
+          .saved_states = saved,
+          .resets = t("resets")};
 }
 
 OpCase forward_case(const Sizes& s) {
@@ -72,7 +73,8 @@ OpCase backward_case(const Sizes& s) {
                          .dstate_in = t("dstate_in"),
                          .dr_more = t("dr_more"),
                          .dk_more = t("dk_more"),
-                         .dv_more = t("dv_more")});
+                         .dv_more = t("dv_more"),
+                         .resets = t("resets")});
   };
   return c;
 }
@@ -236,6 +238,51 @@ TEST(Wkv7, SegmentsGiveTheWholeSequence) {
   const Values expected = run_case(all, DType::f64), got = run_case(second, DType::f64);
   EXPECT_EQ(got.at("state_out"), expected.at("state_out"));
   EXPECT_EQ(got.at("y"), std::vector<double>(expected.at("y").begin() + 7 * 16, expected.at("y").end()));
+}
+
+TEST(Wkv7, DocumentsAreSequencesOfTheirOwn) {
+  size_t pattern = 0;
+  for (int64_t N : {8, 32, 64})
+    for (int64_t T : {1, 7, 16, 17, 33, 100}) {
+      const int64_t B = T == 100 ? 3 : 2, H = 2;
+      const auto forward = [&](int64_t b, int64_t t) { return forward_case({b, t, H, N}); };
+      const auto backward = [&](int64_t b, int64_t t) { return backward_case({b, t, H, N}); };
+      for (int i = 0; i < 5; ++i, pattern += 2) {
+        const Flags flags = document_flags(B, T, pattern);
+        const bool gpu = i == 0 || (i == 2 && N == 64 && T > 16);
+        const GpuLimits limits = gpu ? GpuLimits{1e-5, 2.6e-3, 2e-3} : GpuLimits{};
+        expect_documents(forward, B, T, flags, limits, cat("N = ", N, ", T = ", T, ", pattern ", pattern));
+        expect_documents(backward, B, T, flags, limits, cat("N = ", N, ", T = ", T, ", pattern ", pattern));
+      }
+    }
+}
+
+TEST(Wkv7, GradientsWithResetsAreFiniteDifferences) {
+  for (const auto& [s, pattern] : {std::pair{Sizes{2, 7, 2, 16}, size_t{1}}, {Sizes{1, 33, 1, 8}, 6}, {Sizes{2, 20, 1, 8}, 4}}) {
+    GradientCase g = gradient_case(s);
+    const Flags flags = document_flags(s.B, s.T, pattern);
+    g.forward = with_resets(g.forward, s.B, s.T, flags);
+    g.backward = with_resets(g.backward, s.B, s.T, flags);
+    expect_gradients(g);
+  }
+}
+
+// Flags that are all zero change no bits.
+TEST(Wkv7, NoResetsAmongTheFlags) {
+  const Sizes s{2, 70, 2, 64};
+  for (const OpCase& plain : {forward_case(s), backward_case(s)}) {
+    const OpCase flagged = with_resets(plain, s.B, s.T, Flags(static_cast<size_t>(s.B * s.T)));
+    for (DType dtype : {DType::f64, DType::bf16}) EXPECT_EQ(run_case(flagged, dtype), run_case(plain, dtype));
+    if (!has_gpu()) continue;
+    for (DType dtype : {DType::f32, DType::bf16, DType::f16})
+      EXPECT_TRUE(same_values(run_case(flagged, dtype, Device::cuda), run_case(plain, dtype, Device::cuda))) << name_of(dtype);
+  }
+}
+
+TEST(Wkv7, ResetsWithThreads) {
+  const Sizes s{2, 33, 2, 64};
+  for (const OpCase& c : {forward_case(s), backward_case(s)})
+    expect_same_bits_for_threads(with_resets(c, s.B, s.T, document_flags(s.B, s.T, 1)));
 }
 
 TEST(Wkv7, StateInPlace) { expect_alias(forward_case({2, 17, 2, 64}), "state_out", "state_in"); }

@@ -79,6 +79,7 @@ class Guarded {
   static Tensor bytes_of(const Buffer& b) { return b.tensor(DType::u8, {static_cast<int64_t>(b.size())}); }
 
   f16* halves() const { return static_cast<f16*>(image_.data); }
+  uint8_t* bytes() const { return static_cast<uint8_t*>(image_.data); }
   double value(size_t i) const {
     switch (image_.dtype) {
       case DType::f64: return image_.as<double>()[i];
@@ -87,7 +88,8 @@ class Guarded {
       case DType::f16: return static_cast<double>(to_float(halves()[i]));
       case DType::i32: return image_.as<int32_t>()[i];
       case DType::i64: return static_cast<double>(image_.as<int64_t>()[i]);
-      default: require(false, "tests hold f64, f32, bf16, f16, i32 and i64"); return 0;
+      case DType::u8: return static_cast<double>(bytes()[i]);
+      default: require(false, "tests hold f64, f32, bf16, f16, i32, i64 and u8"); return 0;
     }
   }
   void set(size_t i, double x) {
@@ -98,7 +100,8 @@ class Guarded {
       case DType::f16: halves()[i] = to_f16(static_cast<float>(x)); return;
       case DType::i32: image_.as<int32_t>()[i] = static_cast<int32_t>(x); return;
       case DType::i64: image_.as<int64_t>()[i] = static_cast<int64_t>(x); return;
-      default: require(false, "tests hold f64, f32, bf16, f16, i32 and i64");
+      case DType::u8: bytes()[i] = static_cast<uint8_t>(x); return;
+      default: require(false, "tests hold f64, f32, bf16, f16, i32, i64 and u8");
     }
   }
 

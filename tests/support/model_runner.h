@@ -25,6 +25,7 @@ struct RunInput {
   int64_t B = 1, T = 1;
   std::vector<int32_t> tokens, targets;  // [B,T]; targets may be empty in a forward run
   std::vector<float> weights;            // [B,T] or empty
+  std::vector<uint8_t> resets;           // [B,T] or empty
   std::vector<int64_t> segments;         // lengths; empty: one of T
   double loss_scale = 1;                 // d objective / d loss
   double l2_factor = 0;                  // L2Wrap: factor / (B T)
@@ -113,9 +114,9 @@ class ModelRunner {
 
   // Tokens [t, t + T) of all rows of a [B,T] vector.
   template <class V>
-  static Tensor part(Pool& pool, const std::vector<V>& all, const RunInput& in, int64_t t, int64_t T) {
+  static Tensor part(Pool& pool, const std::vector<V>& all, const RunInput& in, int64_t t, int64_t T, DType dtype) {
     if (all.empty()) return {};
-    const Tensor piece = pool.take(dtype_of<V>, {in.B, T});
+    const Tensor piece = pool.take(dtype, {in.B, T});
     std::vector<V> rows;
     for (int64_t b = 0; b < in.B; ++b) rows.insert(rows.end(), all.begin() + b * in.T + t, all.begin() + b * in.T + t + T);
     copy(pool.ex(), {rows.data(), piece.shape, piece.dtype, Device::cpu}, piece);
@@ -130,9 +131,10 @@ class ModelRunner {
       Segment s;
       s.B = in.B;
       s.T = T;
-      s.tokens = part(pool, in.tokens, in, t, T);
-      s.targets = part(pool, in.targets, in, t, T);
-      s.weights = part(pool, in.weights, in, t, T);
+      s.tokens = part(pool, in.tokens, in, t, T, DType::i32);
+      s.targets = part(pool, in.targets, in, t, T, DType::i32);
+      s.weights = part(pool, in.weights, in, t, T, DType::f32);
+      s.resets = part(pool, in.resets, in, t, T, DType::u8);
       s.scale = in.loss_scale / counted(in);
       s.l2_scale = in.l2_factor / static_cast<double>(in.B * in.T);
       s.loss_sum = loss_sum;
@@ -154,7 +156,7 @@ class ModelRunner {
   // Views without memory, for the dry run.
   static std::vector<Segment> shapes_of(std::vector<Segment> segments) {
     for (Segment& s : segments)
-      for (Tensor* t : {&s.tokens, &s.targets, &s.weights, &s.loss_sum, &s.row_loss, &s.logits}) t->data = nullptr;
+      for (Tensor* t : {&s.tokens, &s.targets, &s.weights, &s.resets, &s.loss_sum, &s.row_loss, &s.logits}) t->data = nullptr;
     return segments;
   }
 

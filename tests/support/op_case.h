@@ -20,7 +20,7 @@
 namespace rk::test {
 
 // Type of a tensor: the model's dtype, its accumulation dtype, or fixed.
-enum class Held { model, sum, f32, f64, i32, i64 };
+enum class Held { model, sum, f32, f64, i32, i64, u8 };
 enum class Role { in, out, inout };
 
 inline DType dtype_of_held(Held held, DType model) {
@@ -31,6 +31,7 @@ inline DType dtype_of_held(Held held, DType model) {
     case Held::f64: return DType::f64;
     case Held::i32: return DType::i32;
     case Held::i64: return DType::i64;
+    case Held::u8: return DType::u8;
   }
   return model;
 }

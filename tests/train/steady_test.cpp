@@ -23,6 +23,7 @@ class CountingSource : public BatchSource {
       row.targets[i] = (row.tokens[i] + 1) % 50;
       row.weights[i] = 1;
     }
+    for (size_t i = 0; i < row.resets.size(); ++i) row.resets[i] = (static_cast<size_t>(number) + i) % 7 == 3 ? 1 : 0;
     return number;
   }
   int64_t n_samples_per_pass() const override { return 1000; }
@@ -33,6 +34,7 @@ struct Setting {
   bool grad_cp;
   int64_t segment;
   PlanOrder order;
+  bool resets = false;
 };
 
 class Steady : public testing::TestWithParam<Setting> {};
@@ -49,7 +51,7 @@ TEST_P(Steady, a_step_allocates_nothing_and_fits_its_arenas) {
   const Family& family = family_of("x070");
   const auto model = family.make(family.spec_for_new(given));
   ThreadPool pool(2);
-  const BatchShape shape{.micro = 2, .B = 2, .T = 37, .segment = setting.segment};
+  const BatchShape shape{.micro = 2, .B = 2, .T = 37, .segment = setting.segment, .resets = setting.resets};
   PlanRequest request{.n_units = static_cast<int>(model->units.size()), .n_micro = 2, .n_segments = static_cast<int>(shape.n_segments())};
   request.order = setting.order;
   request.grad_cp = setting.grad_cp;
@@ -95,7 +97,8 @@ TEST_P(Steady, a_step_allocates_nothing_and_fits_its_arenas) {
 }
 INSTANTIATE_TEST_SUITE_P(Plans, Steady,
                          testing::Values(Setting{0, false, 37, PlanOrder::layer}, Setting{1, true, 37, PlanOrder::layer},
-                                         Setting{2, false, 16, PlanOrder::segment}, Setting{3, true, 16, PlanOrder::layer}));
+                                         Setting{2, false, 16, PlanOrder::segment}, Setting{3, true, 16, PlanOrder::layer},
+                                         Setting{0, true, 16, PlanOrder::segment, true}, Setting{3, false, 37, PlanOrder::layer, true}));
 
 }  // namespace
 }  // namespace rk

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 #include "data/samples/settings.h"
@@ -65,6 +66,33 @@ std::vector<std::string> data_paths(const DataOptions& options, const std::strin
     }
   }
   return paths;
+}
+
+std::vector<std::string> named_files(const DataOptions& options) {
+  std::vector<std::string> files;
+  const auto add = [&](const char* option, const std::string& shown, const std::string& file) {
+    if (!fs::exists(file)) fail(cat("--", option, " ", shown, file == shown ? " does not exist" : cat(": the file ", file, " does not exist")));
+    files.push_back(file);
+  };
+  const std::pair<const char*, const std::string&> named[] = {{"data_file", options.data_file},
+                                                              {"instruct_data_file", options.instruct_data_file},
+                                                              {"my_qa_pile", options.my_qa_pile},
+                                                              {"val_file", options.val_file}};
+  for (const auto& [option, value] : named) {
+    if (value.empty() || options.data_type == "dummy") continue;
+    if (options.my_pile_version == 2 && &value == &options.data_file) {  // lists further ones
+      add(option, value, value);
+      continue;
+    }
+    for (const std::string& path : data_paths(options, value, option)) {
+      if (options.data_type != "binidx") {
+        add(option, path, path);
+        continue;
+      }
+      for (const char* ending : {".idx", ".bin"}) add(option, path, path + ending);
+    }
+  }
+  return files;
 }
 
 std::vector<double> data_weights(const DataOptions& options, size_t n) {

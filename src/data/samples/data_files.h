@@ -11,6 +11,9 @@ namespace rk {
 // those of folders below it, too. Token files of binidx without .bin and .idx. `option` names it in messages.
 std::vector<std::string> data_paths(const DataOptions& options, const std::string& value, const char* option);
 
+// All files that the options name: of binidx both of each. Refuses those that do not exist, naming the option.
+std::vector<std::string> named_files(const DataOptions& options);
+
 // data_weights, one for each of n paths; empty: none are given.
 std::vector<double> data_weights(const DataOptions& options, size_t n);
 

@@ -42,6 +42,7 @@ void Block::forward(const Exec& ex, const UnitForward& a) const {
                     .wkv_in = part(a.state_in, kWkv),
                     .shift_out = part(a.state_out, kAttShift),
                     .wkv_out = part(a.state_out, kWkv),
+                    .resets = a.seg.resets,
                     .saved = saved ? &saved->att : nullptr});
   const Tensor hidden = ffn_.take_hidden(saved ? *ex.kept : *ex.scratch, R);
   ffn_.forward(ex, {.B = B,
@@ -50,6 +51,7 @@ void Block::forward(const Exec& ex, const UnitForward& a) const {
                     .out = out,
                     .shift_in = part(a.state_in, kFfnShift),
                     .shift_out = part(a.state_out, kFfnShift),
+                    .resets = a.seg.resets,
                     .hidden = hidden});
   if (!saved) return;
   saved->mid = mid;
@@ -67,7 +69,8 @@ void Block::backward(const Exec& ex, const UnitBackward& a) const {
                      .dx = dx,
                      .shift_in = part(a.state_in, kFfnShift),
                      .dshift_out = part(a.dstate_out, kFfnShift),
-                     .dshift_in = part(a.dstate_in, kFfnShift)});
+                     .dshift_in = part(a.dstate_in, kFfnShift),
+                     .resets = a.seg.resets});
   att_.backward(ex, {.B = B,
                      .T = T,
                      .x = a.in.x.view({R, C_}),
@@ -79,6 +82,7 @@ void Block::backward(const Exec& ex, const UnitBackward& a) const {
                      .dwkv_out = part(a.dstate_out, kWkv),
                      .dshift_in = part(a.dstate_in, kAttShift),
                      .dwkv_in = part(a.dstate_in, kWkv),
+                     .resets = a.seg.resets,
                      .saved = saved.att});
 }
 

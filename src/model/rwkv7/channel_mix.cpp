@@ -9,7 +9,7 @@ namespace rk::rwkv7 {
 ChannelMix::ChannelMix(const ChannelMixParams& p, const ModelSpec& spec)
     : p_(p), dtype_(spec.dtype), key_(*p.key, WeightLayout::out_in), value_(*p.value, WeightLayout::out_in) {}
 
-Tensor ChannelMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const {
+Tensor ChannelMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const {
   const Tensor mixed = ex.scratch->take(dtype_, x.shape);
   run(ex, NormMixForward{.x = x.view(shape),
                          .weight = value(ex, *p_.ln2.weight),
@@ -18,13 +18,14 @@ Tensor ChannelMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shif
                          .state_out = shift_out,
                          .n = 1,
                          .mu = {value(ex, *p_.x_k)},
-                         .y = {mixed.view(shape)}});
+                         .y = {mixed.view(shape)},
+                         .resets = resets});
   return mixed;
 }
 
 void ChannelMix::forward(const Exec& ex, const ChannelMixForward& a) const {
   const ArenaScope scope(*ex.scratch);
-  const Tensor mixed = mix(ex, {a.B, a.T, key_.n_in()}, a.x, a.shift_in, a.shift_out);
+  const Tensor mixed = mix(ex, {a.B, a.T, key_.n_in()}, a.x, a.resets, a.shift_in, a.shift_out);
   key_.forward(ex, {.x = mixed, .y = a.hidden});
   run(ex, ActivationForward{.f = Activation::relu2, .x = a.hidden, .y = a.hidden});
   value_.forward(ex, {.x = a.hidden, .y = a.out, .residual = a.x});
@@ -33,7 +34,7 @@ void ChannelMix::forward(const Exec& ex, const ChannelMixForward& a) const {
 void ChannelMix::backward(const Exec& ex, const ChannelMixBackward& a) const {
   const ArenaScope scope(*ex.scratch);
   const Shape shape{a.B, a.T, key_.n_in()};
-  const Tensor mixed = mix(ex, shape, a.x, a.shift_in, {}), dmixed = mixed;
+  const Tensor mixed = mix(ex, shape, a.x, a.resets, a.shift_in, {}), dmixed = mixed;
   const Tensor dhidden = take_hidden(*ex.scratch, a.B * a.T);
   value_.backward(ex, {.x = a.hidden, .dy = a.dx, .dx = dhidden});
   run(ex, ActivationBackward{.f = Activation::relu2, .y = a.hidden, .dy = dhidden, .dx = dhidden});
@@ -50,7 +51,8 @@ void ChannelMix::backward(const Exec& ex, const ChannelMixBackward& a) const {
                           .dmu = {grad(ex, *p_.x_k)},
                           .dy = {dmixed.view(shape)},
                           .dweight = grad(ex, *p_.ln2.weight),
-                          .dbias = grad(ex, *p_.ln2.bias)});
+                          .dbias = grad(ex, *p_.ln2.bias),
+                          .resets = a.resets});
 }
 
 }  // namespace rk::rwkv7

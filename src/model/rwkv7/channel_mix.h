@@ -9,6 +9,7 @@ struct ChannelMixForward {
   int64_t B, T;
   Tensor x, out;               // [R,C], R = B*T: the residual stream before and after; out may be x
   Tensor shift_in, shift_out;  // null = zero; null = not wanted
+  Tensor resets;               // of the segment
   Tensor hidden;               // [R,F] relu(...)^2, written: what backward needs beside x
 };
 struct ChannelMixBackward {
@@ -17,6 +18,7 @@ struct ChannelMixBackward {
   Tensor dx;                     // gradient of out on entry, of x on return
   Tensor shift_in;               // as in forward
   Tensor dshift_out, dshift_in;  // null = zero; null = not wanted
+  Tensor resets;                 // as in forward
 };
 
 class ChannelMix {
@@ -27,7 +29,7 @@ class ChannelMix {
   Tensor take_hidden(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, key_.n_out()}); }
 
  private:
-  Tensor mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
+  Tensor mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const;
 
   ChannelMixParams p_;
   DType dtype_;

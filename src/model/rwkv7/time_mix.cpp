@@ -64,7 +64,7 @@ std::array<Tensor, TimeMix::kMixes> TimeMix::mix_weights(const Exec& ex) const {
   return {value(ex, *p_.x_r), value(ex, *p_.x_w), value(ex, *p_.x_k), value(ex, *p_.x_v), value(ex, *p_.x_a), value(ex, *p_.x_g)};
 }
 
-TimeMix::Mixes TimeMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const {
+TimeMix::Mixes TimeMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const {
   Mixes mixes;
   NormMixForward f{.x = x.view(shape),
                    .weight = value(ex, *p_.ln1.weight),
@@ -72,7 +72,8 @@ TimeMix::Mixes TimeMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor
                    .state_in = shift_in,
                    .state_out = shift_out,
                    .n = kMixes,
-                   .mu = mix_weights(ex)};
+                   .mu = mix_weights(ex),
+                   .resets = resets};
   for (size_t m = 0; m < kMixes; ++m) {
     mixes[m] = take_rows(*ex.scratch, shape[0] * shape[1]);
     f.y[m] = mixes[m].view(shape);
@@ -122,7 +123,7 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
   const TimeMixSaved s = take(ex, a);
   {
     const ArenaScope inputs(*ex.scratch);
-    project(ex, mix(ex, {a.B, a.T, C_}, a.x, a.shift_in, a.shift_out), s);
+    project(ex, mix(ex, {a.B, a.T, C_}, a.x, a.resets, a.shift_in, a.shift_out), s);
   }
   const Operands o = prepare(ex, s, a.v_first);
   run(ex, Wkv7Forward{.r = s.r.view(split),
@@ -134,7 +135,8 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
                       .y = s.y.view(split),
                       .state_in = a.wkv_in,
                       .state_out = a.wkv_out,
-                      .saved_states = s.states});
+                      .saved_states = s.states,
+                      .resets = a.resets});
   const Tensor out = o.a;  // read no longer
   run(ex, Rwkv7OutputForward{.N = N_,
                              .y = s.y,
@@ -208,7 +210,8 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
                        .dstate_in = a.dwkv_in,
                        .dr_more = d.r.view(split),
                        .dk_more = d.k0.view(split),
-                       .dv_more = d.v0.view(split)});
+                       .dv_more = d.v0.view(split),
+                       .resets = a.resets});
   prepare_backward(ex, a, s, d, db);
 }
 
@@ -260,7 +263,7 @@ void TimeMix::project_backward(const Exec& ex, const TimeMixBackward& a, const G
   const TimeMixSaved& s = a.saved;
   const int64_t R = a.B * a.T;
   const Shape shape{a.B, a.T, C_};
-  const Mixes x = mix(ex, shape, a.x, a.shift_in, {});
+  const Mixes x = mix(ex, shape, a.x, a.resets, a.shift_in, {});
   Mixes dx = x;
   receptance_.backward(ex, {.x = x[kR], .dy = d.r, .dx = dx[kR]});
   key_.backward(ex, {.x = x[kK], .dy = d.k0, .dx = dx[kK]});
@@ -286,7 +289,8 @@ void TimeMix::project_backward(const Exec& ex, const TimeMixBackward& a, const G
               .dmu = {grad(ex, *p_.x_r), grad(ex, *p_.x_w), grad(ex, *p_.x_k), grad(ex, *p_.x_v), grad(ex, *p_.x_a), grad(ex, *p_.x_g)},
               .dy = dx,
               .dweight = grad(ex, *p_.ln1.weight),
-              .dbias = grad(ex, *p_.ln1.bias)});
+              .dbias = grad(ex, *p_.ln1.bias),
+              .resets = a.resets});
 }
 
 }  // namespace rk::rwkv7

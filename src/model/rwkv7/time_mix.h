@@ -10,9 +10,9 @@ namespace rk::rwkv7 {
 // What backward needs. Norm, mixes, the operator's operands and the product before W_o are formed again; with Exec::keep_less also
 // w, a_lora, v_lora and g, from their hidden values.
 struct TimeMixSaved {
-  Tensor r, w, k0, v0, a_lora, v_lora, g, y;  // [R,C]; v0 is v_first in layer 0, which has no v_lora
-  Tensor w_hidden, a_hidden, v_hidden, g_hidden;   // [R,width]
-  Tensor states;                                   // of the operator
+  Tensor r, w, k0, v0, a_lora, v_lora, g, y;      // [R,C]; v0 is v_first in layer 0, which has no v_lora
+  Tensor w_hidden, a_hidden, v_hidden, g_hidden;  // [R,width]
+  Tensor states;                                  // of the operator
 };
 
 struct TimeMixForward {
@@ -21,6 +21,7 @@ struct TimeMixForward {
   Tensor v_first;             // [R,C] written by layer 0, read by the others
   Tensor shift_in, wkv_in;    // null = zero
   Tensor shift_out, wkv_out;  // null = not wanted
+  Tensor resets;              // of the segment
   TimeMixSaved* saved = nullptr;
 };
 struct TimeMixBackward {
@@ -31,6 +32,7 @@ struct TimeMixBackward {
   Tensor shift_in;              // as in forward
   Tensor dshift_out, dwkv_out;  // null = zero
   Tensor dshift_in, dwkv_in;    // null = not wanted
+  Tensor resets;                // as in forward
   const TimeMixSaved& saved;
 };
 
@@ -57,7 +59,7 @@ class TimeMix {
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
   Shape heads(int64_t B, int64_t T) const { return {B, T, C_ / N_, N_}; }
   std::array<Tensor, kMixes> mix_weights(const Exec& ex) const;
-  Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor shift_in, Tensor shift_out) const;
+  Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const;
   void project(const Exec& ex, const Mixes& x, const TimeMixSaved& s) const;
   Operands prepare(const Exec& ex, const TimeMixSaved& s, const Tensor& v_first) const;
   void operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
