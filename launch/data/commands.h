@@ -17,6 +17,8 @@ int data_verify_main(int argc, char** argv);
 int data_info_main(int argc, char** argv);
 int data_prime_main(int argc, char** argv);
 int data_order_main(int argc, char** argv);
+int data_peek_main(int argc, char** argv);
+int data_audit_main(int argc, char** argv);
 int data_convert_main(int argc, char** argv);
 
 }  // namespace rk

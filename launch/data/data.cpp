@@ -19,6 +19,8 @@ std::span<const Subcommand> data_commands() {
       {"info", data_info_main, "what PREFIX.bin and PREFIX.idx hold"},
       {"prime", data_prime_main, "the magic prime of PREFIX, or of a number of tokens"},
       {"order", data_order_main, "the samples of --steps A:B, by the options of rookery train or the --proj_dir of a run"},
+      {"peek", data_peek_main, "a sample token by token, and which of its targets count"},
+      {"audit", data_audit_main, "whether a pass uses every token once; equal, long and empty documents"},
       {"convert", data_convert_main, "conversations from one form of file to another: ShareGPT, Alpaca, questions and answers, RWKV text"},
   };
   return table;

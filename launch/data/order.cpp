@@ -1,19 +1,16 @@
 // rookery data order: which samples a step of a run is made of.
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "data/batch_source.h"
-#include "data/sampling.h"
 #include "launch/data/commands.h"
+#include "launch/data/run_options.h"
 #include "launch/own_words.h"
 #include "train/bad_steps.h"
-#include "train/checkpoint_folders.h"
 #include "train/config.h"
 #include "train/config_values.h"
-#include "train/replay.h"
 
 namespace rk {
 namespace {
@@ -30,41 +27,6 @@ Steps read_steps(const std::string& text) {
   return {*first, *last};
 }
 
-// What decides the order: the data and samples of a step.
-struct Order {
-  RunConfig config;
-  int64_t samples_per_step = 0;
-  std::string origin;
-};
-
-// Typed options overrule those of the run.
-Order order_of(const std::vector<std::string>& typed) {
-  Order order;
-  std::vector<std::string> words;
-  const std::string folder = word_of(typed, "proj_dir");
-  std::vector<std::string> warnings;
-  const auto checkpoint = folder.empty() ? std::nullopt : newest_checkpoint(folder, warnings);
-  if (checkpoint) {
-    const CheckpointReader reader(*checkpoint);
-    for (const std::string& word : words_of_options(reader.state().config))
-      if (word_of(typed, word.substr(2, word.find('=') - 2)).empty()) words.push_back(word);
-    order.origin = cat("options of ", *checkpoint);
-    const auto kept = reader.state().extra.find("real_bsz");
-    if (kept != reader.state().extra.end()) order.samples_per_step = std::stoll(kept->second);
-  } else if (word_of(typed, "data_file").empty() && word_of(typed, "config").empty()) {
-    fail(folder.empty() ? "rookery data order needs the options of rookery train, or --proj_dir DIR of a run that has saved"
-                        : cat("--proj_dir ", folder, " holds no checkpoint whose options could be taken; give those of rookery train"));
-  }
-  words.insert(words.end(), typed.begin(), typed.end());
-  order.config = parse_config(words);
-  const int64_t ranks = std::max<int64_t>(order.config.devices, 1) * std::max<int64_t>(order.config.num_nodes, 1);
-  if (!checkpoint) {
-    validate(order.config, static_cast<int>(ranks), {.plan = true});
-    order.samples_per_step = order.config.global_bsz;
-  }
-  return order;
-}
-
 void print_usage() {
   std::printf(
       "rookery data order --steps A:B OPTIONS: a line for each sample of these steps: step, row of the global batch, sample number,\n"
@@ -76,11 +38,9 @@ void print_data_order(std::vector<std::string> words) {
   const auto given = take_word(words, "steps");
   if (!given) fail("rookery data order needs --steps A:B");
   const Steps steps = read_steps(*given);
-  const Order order = order_of(words);
+  const RunOptions order = run_options_of("rookery data order", words);
   const RunConfig& config = order.config;
-  const auto data = std::make_shared<const Binidx>(config.data_file);
-  if (config.magic_prime > 0) check_magic_prime(config.magic_prime, data->n_tokens(), config.ctx_len);
-  const auto source = make_pile_source(data, config.ctx_len, config.magic_prime, 0);
+  const auto source = open_run_data(config)->train_source(0);
   if (!order.origin.empty()) log_info("# " + order.origin);
   log_info(cat("# ", config.data_file, ", ", order.samples_per_step, " samples of ", config.ctx_len, " tokens a step"));
   std::printf("# step row sample token_offset\n");

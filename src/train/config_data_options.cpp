@@ -1,5 +1,6 @@
 #include "train/config_data_options.h"
 
+#include "train/mask_id.h"
 #include "train/option_makers.h"
 
 namespace rk {
@@ -64,7 +65,17 @@ Options samples() {
 }
 
 Options masks() {
+  ConfigOption markers;
+  markers.name = "mask_id";
+  markers.meaning =
+      "texts, or lists of token ids, that open a user's and an assistant's turn, of loss_mask qa and se; empty = User: and Assistant:";
+  markers.accepts = "two texts, or {\"mask0\": TEXT, \"mask1\": TEXT}";
+  markers.list = true;
+  markers.quoted = true;
+  markers.set = [](RunConfig& c, const std::string& text) { return read_mask_id(text, c.mask_user, c.mask_assistant); };
+  markers.show = [](const RunConfig& c) { return show_mask_id(c.mask_user, c.mask_assistant); };
   return {
+      markers,
       common(choice("loss_mask", &C::loss_mask,
                     {{"none", "none"}, {"", "none"}, {"pad", "pad"}, {"qa", "qa"}, {"se", "se"}, {"roles", "roles"}},
                     "what counts: everything but padding, or answers, found by texts (qa, se) or by who speaks (roles)")),

@@ -262,6 +262,7 @@ json spans_of(std::string_view text, const std::vector<ByteSpan>& spans) {
 // part of the data.
 void run_chatgal_jsonl(const Case& c, const Options&, Check& check) {
   refuse_unknown(c.json, {"over_all_rule", "ctx_warmup"}, c.label, check);
+  compare_dealing(c.json.at("over_all_rule"), c.json.at("ctx_warmup"), check);
   std::shared_ptr<const Tokenizer> tokenizer = make_world_tokenizer();
   for (const json& row : read_rows(c.path("samples.jsonl"))) {
     const std::string text = row.at("text"), what = cat("script ", row.at("text"));

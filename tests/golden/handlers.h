@@ -40,6 +40,23 @@ void run_convert_dataset(const Case&, const Options&, Check&);
 void run_pretrain_packing(const Case&, const Options&, Check&);
 void run_chatgal_jsonl(const Case&, const Options&, Check&);
 
+// Samples and masks.
+void run_pile_stage(const Case&, const Options&, Check&);
+void run_pile_version2(const Case&, const Options&, Check&);
+void run_rwkv_qa_mask(const Case&, const Options&, Check&);
+void run_text_types(const Case&, const Options&, Check&);
+void run_numpy_uint16(const Case&, const Options&, Check&);
+void run_dummy(const Case&, const Options&, Check&);
+void run_peft_binidx(const Case&, const Options&, Check&);
+void run_peft_jsonl(const Case&, const Options&, Check&);
+void run_peft_sft(const Case&, const Options&, Check&);
+void run_script_mask(const Case&, const Options&, Check&);
+void run_qa_pad(const Case&, const Options&, Check&);
+void run_mask_direct(const Case&, const Options&, Check&);
+void run_masked_loss(const Case&, const Options&, Check&);
+// Which line a rank takes, and lengths of samples while the context warms up; of chatgal_jsonl.
+void compare_dealing(const nlohmann::json& rules, const nlohmann::json& warmups, Check& check);
+
 // Files of weights.
 void run_pth_valid(const Case&, const Options&, Check&);
 void run_pth_hostile(const Case&, const Options&, Check&);

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <list>
 
-#include "data/qa_mask.h"
+#include "data/samples/masks.h"
 #include "golden/data_support.h"
 #include "golden/handlers.h"
 #include "kernels/cross_entropy/op.h"
@@ -178,14 +178,20 @@ class LossCase {
 
   // The mask made from the tokens, which has to be the file's.
   Tensor question_mask() {
-    const std::vector<int64_t> tokens = op_.ints("qa/tokens"), n_real = op_.ints("qa/min_len"), expected = op_.ints("qa/mask");
-    const std::vector<int64_t> user = op_.ints("qa/marker_user"), assistant = op_.ints("qa/marker_assistant");
+    const auto ids = [&](const char* name) {
+      const std::vector<int64_t> wide = op_.ints(name);
+      return std::vector<int32_t>(wide.begin(), wide.end());
+    };
+    const std::vector<int32_t> tokens = ids("qa/tokens");
+    const std::vector<int64_t> n_real = op_.ints("qa/min_len"), expected = op_.ints("qa/mask");
+    const TurnMarkers markers{ids("qa/marker_user"), ids("qa/marker_assistant")};
     std::vector<double> mask;
     const size_t length = tokens.size() / n_real.size();
     bool equal = static_cast<int64_t>(expected.size()) == rows_;
     for (size_t b = 0; b < n_real.size(); ++b) {
-      for (float m : qa_mask(std::span(tokens).subspan(b * length, length), n_real[b], {user, assistant}))
-        mask.push_back(static_cast<double>(m));
+      std::vector<float> weights(length - 1);
+      mask_qa(std::span(tokens).subspan(b * length, length), n_real[b], markers, {}, weights);
+      mask.insert(mask.end(), weights.begin(), weights.end());
     }
     equal = equal && mask.size() == expected.size();
     for (size_t i = 0; equal && i < mask.size(); ++i) equal = mask[i] == static_cast<double>(expected[i]);

@@ -380,6 +380,30 @@ TEST(Dialect, ReferenceLineRunsAsItIs) {
   EXPECT_EQ(c.wandb, "");
 }
 
+TEST(MaskId, IsReadHoweverTheShellLeavesIt) {
+  const Words forms[] = {{R"({"mask0": "User:", "mask1": "Assistant:"})"},
+                         {"{mask0:User:,mask1:Assistant:}"},
+                         {"{mask0:", "User:,", "mask1:", "Assistant:}"},
+                         {"mask0:User:", "mask1:Assistant:"},
+                         {"User:", "Assistant:"}};
+  for (const Words& form : forms) {
+    Words words{"--loss_mask", "se", "--mask_id"};
+    words.insert(words.end(), form.begin(), form.end());
+    const RunConfig c = parse_config(words);
+    EXPECT_EQ(c.mask_user, "User:") << form[0];
+    EXPECT_EQ(c.mask_assistant, "Assistant:") << form[0];
+  }
+  const RunConfig ids = parse_config({"--mask_id", R"({"mask0": [24281, 59], "mask1": "\n\n Bot:"})"});
+  EXPECT_EQ(ids.mask_user, "[24281,59]");
+  EXPECT_EQ(ids.mask_assistant, "\n\n Bot:");
+  RunConfig again;
+  ASSERT_TRUE(find_option("mask_id")->set(again, find_option("mask_id")->show(ids)));
+  EXPECT_EQ(again.mask_user, ids.mask_user);
+  EXPECT_EQ(again.mask_assistant, ids.mask_assistant);
+  for (const char* wrong : {"User:", "{\"mask0\": 3, \"mask1\": \"A\"}", "{\"mask0\": \"A\"}", "a b c", "mask0: mask1:A"})
+    EXPECT_FALSE(find_option("mask_id")->set(again, wrong)) << wrong;
+}
+
 TEST(Help, ListsEveryOption) {
   const std::string all = help_text(HelpRequest::all);
   for (const ConfigOption& o : config_options()) {

@@ -43,8 +43,7 @@ PreparedFile prepared_text(const DataOptions& o, const std::string& path, const 
   if (o.data_type == "dummy") return named(folder, "dummy", cat("rookery ", format, " dummy"));
   std::string identity = cat("rookery ", format, " ", o.data_type, " ", file_identity(path));
   if (is_lines(o)) {
-    const char* variable = std::getenv("RWKV_VOCAB");
-    const std::string tokenizer = !o.tokenizer.empty() ? o.tokenizer : variable != nullptr && *variable != '\0' ? variable : "world";
+    const std::string tokenizer = o.tokenizer.empty() ? default_tokenizer() : o.tokenizer;
     const std::string vocabulary = tokenizer.starts_with("char:") ? tokenizer.substr(5) : tokenizer;
     identity += cat(" tokenizer ", fs::is_regular_file(vocabulary) ? file_identity(vocabulary) : tokenizer, " on_error ", o.on_error, " ",
                     quoted(sample_identity(o)));

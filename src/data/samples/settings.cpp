@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -146,6 +145,7 @@ SampleSettings settings_of(const DataOptions& o) {
   if (o.magic_prime > 0 && s.order.kind != OrderRequest::Kind::prime)
     fail(cat("--magic_prime is of --order prime; it does not go with --order ", o.order));
   s.by_length = o.train_data_sort != "shuffle";
+  s.masked_qa = o.my_qa_mask == 1;
   s.long_first = o.train_data_sort == "long_first";
   if (s.by_length && s.dataload != Dataload::pad && s.dataload != Dataload::only)
     fail(cat("--train_data_sort ", o.train_data_sort, " orders documents; it goes with --dataload pad or only"));
@@ -171,9 +171,13 @@ SampleSettings settings_of(const DataOptions& o) {
 }
 
 std::shared_ptr<const Tokenizer> data_tokenizer(const DataOptions& options) {
-  if (!options.tokenizer.empty()) return make_tokenizer(options.tokenizer);
-  const char* vocabulary = std::getenv("RWKV_VOCAB");
-  return make_tokenizer(vocabulary != nullptr && *vocabulary != '\0' ? vocabulary : "world");
+  return make_tokenizer(options.tokenizer.empty() ? default_tokenizer() : options.tokenizer);
+}
+
+SampleSettings complete_settings(const DataOptions& options) {
+  SampleSettings settings = settings_of(options);
+  if (settings.rules.turns != RowRules::Turns::all) settings.rules.markers = turn_markers(options, *data_tokenizer(options));
+  return settings;
 }
 
 TurnMarkers turn_markers(const DataOptions& options, const Tokenizer& tokenizer) {

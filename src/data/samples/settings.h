@@ -20,18 +20,22 @@ struct SampleSettings {
   Dataload dataload = Dataload::get;
   bool run_on = false;  // padding is the text that follows
   OrderRequest order;
-  RowRules rules;          // without vocab and markers
+  RowRules rules;          // without vocab
   bool by_length = false;  // documents in the order of their lengths
   bool long_first = false;
+  bool masked_qa = false;  // my_qa_mask 1
 };
 
 // Refuses options that do not go together, before any file is opened.
 SampleSettings settings_of(const DataOptions& options);
 
+// With the markers of turns, for which the tokenizer is needed.
+SampleSettings complete_settings(const DataOptions& options);
+
 // The tokens of mask_user and mask_assistant: a text for the tokenizer, or a list of ids, [24281, 59].
 TurnMarkers turn_markers(const DataOptions& options, const Tokenizer& tokenizer);
 
-// Of options.tokenizer; empty: "world", or the vocabulary file that RWKV_VOCAB names.
+// Of options.tokenizer, or default_tokenizer().
 std::shared_ptr<const Tokenizer> data_tokenizer(const DataOptions& options);
 
 }  // namespace rk

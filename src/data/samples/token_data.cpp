@@ -19,7 +19,10 @@ class BinidxTokens final : public TokenData {
   void document_begins(int64_t first, std::span<int64_t> out) const override { data_.document_offsets(first, out); }
   void read(int64_t offset, std::span<int32_t> out, int64_t vocab) const override { data_.read_flat(offset, out, vocab); }
   bool has_marks() const override { return marks_.has_value(); }
-  void read_marks(int64_t offset, std::span<uint8_t> out) const override { marks_->read(offset, out); }
+  void read_marks(int64_t offset, std::span<uint8_t> out) const override {
+    if (marks_) return marks_->read(offset, out);
+    TokenData::read_marks(offset, out);
+  }
   std::vector<std::string> files() const override {
     std::vector<std::string> all{data_.prefix() + ".bin", data_.prefix() + ".idx"};
     if (marks_) all.push_back(marks_->path());

@@ -25,6 +25,7 @@ class WindowLayout final : public Layout {
     apply_marks(*data_, offset, n, row);
     if (rules_.script_mask) mask_script(rules_.script, rules_.script.cut ? document_left(offset) : 0, row.weights);
     if (rules_.doc_reset || rules_.turns != RowRules::Turns::all || data_->has_marks() || rules_.script_mask) drop_targets(row);
+    if (n <= rules_.ctx_len) row.tokens[static_cast<size_t>(n - 1)] = 0;  // a target, and nothing behind it
     return offset;
   }
 
