@@ -1,6 +1,7 @@
 #include "data/sample_encoder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "data/chat/labels.h"
@@ -12,6 +13,20 @@
 namespace rk {
 namespace {
 
+// Tokens of a sample that is one document; 0 where documents run on.
+int64_t longest_sample(const DataOptions& options) {
+  return options.dataload.empty() || options.dataload == "pad" || options.dataload == "only" ? options.ctx_len + 1 : 0;
+}
+
+// What fits stays whole: the reference's rule takes tokens off turns that nearly fill a sample, too.
+bool encode_shortened(const Template& form, std::span<const std::string> texts, LabelRules rules, EncodedSample& out) {
+  const int64_t max_tokens = std::exchange(rules.max_tokens, 0);
+  const bool counts = encode_dialog(form, texts, rules, out);
+  if (max_tokens == 0 || std::ssize(out.tokens) <= max_tokens) return counts;
+  rules.max_tokens = max_tokens;
+  return encode_dialog(form, texts, rules, out);
+}
+
 // A text, of which everything counts, or the assistant's answers, or what one speaker of a script says.
 class TextEncoder : public SampleEncoder {
  public:
@@ -22,6 +37,10 @@ class TextEncoder : public SampleEncoder {
         select_name_(options.select_name) {
     if (!options.mask_user.empty()) labels_.user = options.mask_user;
     if (!options.mask_assistant.empty()) labels_.assistant = options.mask_assistant;
+    for (const std::string& label : {labels_.user, labels_.assistant}) {
+      if (by_roles_ && label.starts_with('['))
+        fail(cat("the label ", label, " is a list of ids; --loss_mask roles looks for texts, as User:"));
+    }
   }
 
   bool encode(std::string_view line, EncodedSample& out) const override {
@@ -58,13 +77,14 @@ class ConversationEncoder : public SampleEncoder {
         template_(find_template(options.template_name.empty() ? "rwkv" : options.template_name)),
         tools_(tool_format_named(options.tool_format)),
         system_(options.system_prompt),
+        max_tokens_(longest_sample(options)),
         count_all_(options.loss_mask != "roles") {}
 
   bool encode(std::string_view line, EncodedSample& out) const override {
     Conversation conversation = read_conversation(form_, line);
     if (conversation.system.empty()) conversation.system = system_;
     const std::vector<std::string> texts = dialog_texts(template_, dialog_of(conversation, tools_, false));
-    return encode_dialog(template_, texts, {.tokenizer = *tokenizer_, .count_all = count_all_}, out);
+    return encode_shortened(template_, texts, {.tokenizer = *tokenizer_, .max_tokens = max_tokens_, .count_all = count_all_}, out);
   }
 
  private:
@@ -73,6 +93,7 @@ class ConversationEncoder : public SampleEncoder {
   Template template_;
   ToolFormat tools_;
   std::string system_;
+  int64_t max_tokens_;
   bool count_all_;
 };
 
@@ -84,6 +105,7 @@ class QuestionEncoder : public SampleEncoder {
       : tokenizer_(std::move(tokenizer)),
         template_(find_template(options.template_name.empty() ? "sft" : options.template_name)),
         system_(options.system_prompt),
+        max_tokens_(longest_sample(options)),
         count_all_(options.loss_mask == "pad") {
     const std::string& names = options.sft_field;
     const size_t blank = names.find(' ');
@@ -97,14 +119,15 @@ class QuestionEncoder : public SampleEncoder {
   bool encode(std::string_view line, EncodedSample& out) const override {
     const Dialog dialog{system_, {read_question(line, question_, answer_)}};
     const std::vector<std::string> texts = dialog_texts(template_, dialog);
-    const LabelRules rules{.tokenizer = *tokenizer_, .count_all = count_all_};
-    return template_.name == "sft" ? encode_question(template_, texts, rules, out) : encode_dialog(template_, texts, rules, out);
+    const LabelRules rules{.tokenizer = *tokenizer_, .max_tokens = max_tokens_, .count_all = count_all_};
+    return template_.name == "sft" ? encode_question(template_, texts, rules, out) : encode_shortened(template_, texts, rules, out);
   }
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   Template template_;
   std::string system_, question_, answer_;
+  int64_t max_tokens_;
   bool count_all_;
 };
 
@@ -127,6 +150,19 @@ std::unique_ptr<SampleEncoder> make_sample_encoder(const DataOptions& options, s
   if (options.data_type == "sharegpt" || options.data_type == "alpaca")
     return std::make_unique<ConversationEncoder>(options, std::move(tokenizer));
   fail(cat("--data_type ", options.data_type, " has no lines that become samples; jsonl, sft, sharegpt and alpaca have"));
+}
+
+std::string sample_identity(const DataOptions& o) {
+  std::string identity = cat("append_eod ", o.append_eod, " ctx_len ", o.data_type == "jsonl" ? 0 : longest_sample(o));
+  const std::string& mask = o.loss_mask;
+  const Template form = find_template(o.template_name.empty() ? "rwkv" : o.template_name);
+  for (const std::string& text :
+       {o.data_type, mask == "roles" || (mask == "pad" && o.data_type == "sft") ? mask : std::string(),
+        mask == "roles" ? o.mask_user : std::string(), mask == "roles" ? o.mask_assistant : std::string(), o.select_name, o.sft_field,
+        o.template_name, o.system_prompt, o.tool_format, form.system, form.system_form, form.prompt, form.lead, form.sep, form.stop}) {
+    identity += cat(" ", text.size(), ":", text);
+  }
+  return cat(identity, " ", static_cast<int>(form.end), " ", form.clean);
 }
 
 }  // namespace rk

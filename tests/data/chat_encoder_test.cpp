@@ -165,7 +165,7 @@ TEST(SampleEncoder, Questions) {
 
 TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   std::shared_ptr<const Tokenizer> bytes = make_bytes_tokenizer();
-  std::vector<DataOptions> all(8);
+  std::vector<DataOptions> all(9);
   all[0].data_type = "binidx";
   all[1] = options_of("sft", "none");
   all[2] = options_of("sft", "none"), all[2].sft_field = "one";
@@ -174,6 +174,7 @@ TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   all[5] = options_of("sharegpt", "none"), all[5].select_name = "Bob";
   all[6] = options_of("jsonl", "roles"), all[6].select_name = "Bob";
   all[7] = options_of("sharegpt", "none"), all[7].template_name = "no such";
+  all[8] = options_of("jsonl", "roles"), all[8].mask_user = "[24281, 59]";
   for (const DataOptions& options : all) {
     try {
       make_sample_encoder(options, bytes);
@@ -196,6 +197,30 @@ TEST(SampleEncoder, LongTurnsAreShortened) {
   EXPECT_EQ(marked(sample, *tokenizer), "qqqqqqqqqq[aaaaaaaaaa#]next[turn#]");
   const std::vector<std::string> nothing{"", ""};
   EXPECT_THROW(encode_dialog(form, nothing, {.tokenizer = *tokenizer, .max_tokens = 10}, sample), TextError);
+}
+
+// Samples of dataload pad and only have ctx_len + 1 tokens at most; what fits stays whole.
+TEST(SampleEncoder, ConversationsFitTheirSample) {
+  DataOptions options = options_of("sharegpt", "roles");
+  options.template_name = "base";
+  options.ctx_len = 9;
+  const char* line = R"({"conversations": [{"from": "human", "value": "qqqqqqqq"}, {"from": "gpt", "value": "a"}]})";
+  EXPECT_EQ(encoded(options, line), "qqqqqqqq[a#]");
+  options.ctx_len = 4;
+  EXPECT_EQ(encoded(options, line), "qqqq[#]");
+  options.dataload = "pack";
+  EXPECT_EQ(encoded(options, line), "qqqqqqqq[a#]");
+}
+
+TEST(SampleEncoder, IdentitiesDifferWhereSamplesMay) {
+  const DataOptions plain = options_of("sharegpt", "roles");
+  std::vector<DataOptions> others(8, plain);
+  others[0].loss_mask = "none", others[1].template_name = "chatml", others[2].system_prompt = "s", others[3].tool_format = "qwen";
+  others[4].ctx_len = 5, others[5].dataload = "pack", others[6].data_type = "alpaca", others[7].mask_user = "Q:";
+  for (const DataOptions& other : others) EXPECT_NE(sample_identity(plain), sample_identity(other));
+  DataOptions same = plain;
+  same.order = "shuffle", same.val_split = 0.5;
+  EXPECT_EQ(sample_identity(plain), sample_identity(same));
 }
 
 }  // namespace

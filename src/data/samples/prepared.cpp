@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/hex.h"
 #include "base/rng.h"
+#include "data/sample_encoder.h"
 #include "data/samples/settings.h"
 #include "data/staged_file.h"
 
@@ -44,10 +45,8 @@ PreparedFile prepared_text(const DataOptions& o, const std::string& path, const 
   if (is_lines(o)) {
     const std::string tokenizer = o.tokenizer.empty() ? default_tokenizer() : o.tokenizer;
     const std::string vocabulary = tokenizer.starts_with("char:") ? tokenizer.substr(5) : tokenizer;
-    identity += cat(" tokenizer ", fs::is_regular_file(vocabulary) ? file_identity(vocabulary) : tokenizer, " on_error ", o.on_error,
-                    " append_eod ", o.append_eod, " select_name ", quoted(o.select_name), " roles ", o.loss_mask == "roles", " sft_field ",
-                    quoted(o.sft_field), " template ", o.template_name, " system_prompt ", quoted(o.system_prompt));
-    if (o.data_type != "jsonl") identity += cat(" ctx_len ", o.ctx_len);
+    identity += cat(" tokenizer ", fs::is_regular_file(vocabulary) ? file_identity(vocabulary) : tokenizer, " on_error ", o.on_error, " ",
+                    quoted(sample_identity(o)));
   } else if (path != o.data_file) {
     identity += cat(" characters of ", file_identity(o.data_file));
   }
