@@ -84,7 +84,7 @@ class PackLayout final : public Layout {
       if (rules_.doc_reset && place < std::ssize(row.resets)) row.resets[static_cast<size_t>(place)] = 1;
       weigh(walk.begin(), walk.end(), {.place = place, .n_real = run_end - place, .n_visible = run_end - place, .context = {}}, begin.token,
             row);
-      if (rules_.doc_reset && run_end < n) row.weights[static_cast<size_t>(run_end - 1)] = 0;
+      if ((rules_.doc_reset || rules_.turns != RowRules::Turns::all) && run_end < n) row.weights[static_cast<size_t>(run_end - 1)] = 0;
       place = run_end;
     }
     apply_marks(*data_, begin.token, n, row);
