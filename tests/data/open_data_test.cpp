@@ -267,6 +267,7 @@ TEST_F(OpenDataTest, OptionsThatDoNotGoTogetherAreRefused) {
   refused({.val_file = prefix, .val_split = 0.5}, "--val_file");
   refused({.max_eval_samples = 5}, "--val_file");
   refused({.data_type = "numpy", .loss_mask = "qa"}, "--loss_mask qa");
+  refused({.data_type = "utf-8", .doc_reset = 1}, "--doc_reset 1");
   refused({.ctx_len = 200}, "too few");
 }
 
@@ -318,6 +319,32 @@ TEST_F(OpenDataTest, HostileMarksAreRefused) {
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(row.targets[i] != -100, (row.offset + static_cast<int64_t>(i) + 1) % 3 == 0);
   fs::resize_file(prefix + ".mask", 18);
   EXPECT_NE(refusal_of([&] { open(options); }).find("byte 16"), std::string::npos);
+}
+
+TEST_F(OpenDataTest, WhatDoesNotCountInTheTextDoesNotInAnyRow) {
+  write_text(path("script.jsonl"),
+             "{\"text\": \"Bob: hi\\n\\nAlice: hello Bob\\n\\n\"}\n{\"text\": \"Bob: nobody answers\"}\n"
+             "{\"text\": \"Alice: once more\\n\\nBob: fine\\n\\nAlice: good\"}\n");
+  const auto tokenizer = make_world_tokenizer();
+  for (const char* dataload : {"pad", "only", "pack", "get"}) {
+    DataOptions options{
+        .data_file = path("script.jsonl"), .data_type = "jsonl", .ctx_len = 12, .dataload = dataload, .order = "sequential"};
+    options.select_name = "Alice";
+    options.append_eod = false;
+    const auto data = open(options);
+    EXPECT_EQ(data->n_documents(), 2) << "a script without Alice is left out";
+    EXPECT_EQ(data->token_files().size(), 3u) << ".bin, .idx, .mask";
+    const auto source = data->train_source(0);
+    std::string said;
+    for (const Row& row : draw(*source, 1, source->n_samples_per_pass(), 12))
+      for (int32_t target : row.targets)
+        if (target >= 0) said += tokenizer->decode({&target, 1});
+    // windows leave out the end of the text
+    EXPECT_EQ(said, std::string(" hello Bob\n\n once more") + (dataload[0] == 'g' ? "" : "\n\n good")) << dataload;
+    std::string remarks;
+    for (const std::string& remark : data->remarks()) remarks += remark + "\n";
+    EXPECT_NE(remarks.find("1 lines have nothing to learn from"), std::string::npos) << remarks;
+  }
 }
 
 TEST_F(OpenDataTest, AnswersAlone) {

@@ -155,6 +155,8 @@ SampleSettings settings_of(const DataOptions& o) {
   RowRules& rules = s.rules;
   rules.ctx_len = o.ctx_len;
   rules.doc_reset = o.doc_reset == 1 || (o.doc_reset == -1 && s.dataload == Dataload::pack);
+  if (rules.doc_reset && is_text(o) && !is_lines(o))
+    fail(cat("--doc_reset 1: --data_type ", o.data_type, " is one text without documents, at which states could start anew"));
   if (o.loss_mask == "qa") rules.turns = RowRules::Turns::qa;
   if (o.loss_mask == "se") rules.turns = RowRules::Turns::se;
   if (rules.turns != RowRules::Turns::all && !is_lines(o) && o.data_type != "binidx")
