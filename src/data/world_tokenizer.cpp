@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <bitset>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -8,6 +10,9 @@
 #include "data/byte_trie.h"
 #include "data/shipped_files.h"
 #include "data/tokenizer.h"
+#include "data/tokenizers/id_sink.h"
+#include "data/tokenizers/lent.h"
+#include "data/tokenizers/piece_cache.h"
 #include "data/world_vocab.h"
 
 namespace rk {
@@ -38,12 +43,11 @@ class WorldTokenizer final : public Tokenizer {
   }
 
   void encode(std::string_view bytes, std::vector<int32_t>& ids) const override {
-    const char* const end = bytes.data() + bytes.size();
-    for (const char* at = bytes.data(); at != end;) {
-      const ByteTrie::Match match = trie_.longest(at, end);
-      ids.push_back(match.id);
-      at += match.length;
-    }
+    IdSink sink(ids);
+    const char* at = bytes.data();
+    const char* const end = at + bytes.size();
+    if (bytes.size() >= worth_a_cache) at = encode_words(at, end, sink);
+    encode_plainly(at, end, sink);
   }
 
   size_t split_point(std::string_view bytes) const override {
@@ -68,6 +72,64 @@ class WorldTokenizer final : public Tokenizer {
   std::string name() const override { return "world"; }
 
  private:
+  static constexpr size_t worth_a_cache = 64;
+
+  void encode_plainly(const char* at, const char* end, IdSink& sink) const {
+    while (at != end) {
+      const ByteTrie::Match match = trie_.longest(at, end);
+      sink.push(match.id);
+      at += match.length;
+    }
+  }
+
+  // No entry reaches from a word to the blank or line break behind it, so that what is between two of these always gives the same ids.
+  // Returns a place less than 16 bytes in front of the end.
+  const char* encode_words(const char* at, const char* end, IdSink& sink) const {
+    const auto words = words_.borrow();
+    while (end - at >= 16) {
+      uint64_t low, high;
+      std::memcpy(&low, at, 8);
+      std::memcpy(&high, at + 8, 8);
+      const size_t n = first_gap(low, high);
+      if (n == 16 || adjacent_[pair_of(at[n - 1], at[n])]) {  // a long word, a script without blanks, indentation
+        const ByteTrie::Match match = trie_.longest(at, end);
+        sink.push(match.id);
+        at += match.length;
+        continue;
+      }
+      int32_t* const room = sink.room();
+      const PieceCache::Key key = PieceCache::key_of(low, high, n);
+      if (const PieceCache::Slot* word = words->find(key)) {
+        std::copy_n(word->ids, PieceCache::max_ids, room);
+        sink.take(word->n);
+      } else {
+        size_t n_ids = 0;
+        for (size_t i = 0; i < n;) {
+          const ByteTrie::Match match = trie_.longest(at + i, at + n);
+          room[n_ids++] = match.id;
+          i += match.length;
+        }
+        words->insert(key, {room, n_ids});
+        sink.take(n_ids);
+      }
+      at += n;
+    }
+    return at;
+  }
+
+  // The first blank or line break of 16 bytes behind the first byte; 16: none.
+  static size_t first_gap(uint64_t low, uint64_t high) {
+    constexpr uint64_t each = 0x0101010101010101u;
+    // The lowest bit that is set tells where the first of these bytes is.
+    const auto marks = [](uint64_t word) {
+      const auto zeros = [](uint64_t v) { return (v - each) & ~v & each << 7; };
+      return zeros(word ^ each * ' ') | zeros(word ^ each * '\n');
+    };
+    const uint64_t in_low = marks(low) & ~uint64_t{0xFF}, in_high = marks(high);
+    const int of_low = std::countr_zero(in_low), of_high = std::countr_zero(in_high);
+    return static_cast<size_t>(in_low != 0 ? of_low : 64 + of_high) / 8;
+  }
+
   static size_t pair_of(char a, char b) { return static_cast<size_t>(static_cast<uint8_t>(a)) << 8 | static_cast<uint8_t>(b); }
 
   ByteTrie trie_;
@@ -75,6 +137,7 @@ class WorldTokenizer final : public Tokenizer {
   std::vector<size_t> begin_of_;  // in bytes_, by id, and the end of the last
   size_t longest_ = 0;
   std::bitset<65536> adjacent_;  // pairs of bytes that stand side by side in an entry
+  mutable Lender<PieceCache> words_{[] { return std::make_unique<PieceCache>(); }};
 };
 
 }  // namespace
