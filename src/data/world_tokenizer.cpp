@@ -5,6 +5,10 @@
 #include <fstream>
 #include <sstream>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "data/byte_trie.h"
@@ -46,7 +50,7 @@ class WorldTokenizer final : public Tokenizer {
     IdSink sink(ids);
     const char* at = bytes.data();
     const char* const end = at + bytes.size();
-    if (bytes.size() >= worth_a_cache) at = encode_words(at, end, sink);
+    if (bytes.size() >= worth_a_cache && begin_of_.size() <= 0x10000) at = encode_words(at, end, sink);
     encode_plainly(at, end, sink);
   }
 
@@ -72,6 +76,7 @@ class WorldTokenizer final : public Tokenizer {
   std::string name() const override { return "world"; }
 
  private:
+  using Words = PieceCache<uint16_t>;
   static constexpr size_t worth_a_cache = 64;
 
   void encode_plainly(const char* at, const char* end, IdSink& sink) const {
@@ -87,20 +92,21 @@ class WorldTokenizer final : public Tokenizer {
   const char* encode_words(const char* at, const char* end, IdSink& sink) const {
     const auto words = words_.borrow();
     while (end - at >= 16) {
-      uint64_t low, high;
-      std::memcpy(&low, at, 8);
-      std::memcpy(&high, at + 8, 8);
-      const size_t n = first_gap(low, high);
+      const size_t n = first_gap(at);
       if (n == 16 || adjacent_[pair_of(at[n - 1], at[n])]) {  // a long word, a script without blanks, indentation
         const ByteTrie::Match match = trie_.longest(at, end);
         sink.push(match.id);
         at += match.length;
         continue;
       }
+      uint64_t low, high;
+      std::memcpy(&low, at, 8);
+      std::memcpy(&high, at + 8, 8);
       int32_t* const room = sink.room();
-      const PieceCache::Key key = PieceCache::key_of(low, high, n);
-      if (const PieceCache::Slot* word = words->find(key)) {
-        std::copy_n(word->ids, PieceCache::max_ids, room);
+      const auto key = Words::key_of(low, high, n);
+      if (const Words::Slot* word = words->find(key)) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < Words::max_ids; ++i) room[i] = word->ids[i];
         sink.take(word->n);
       } else {
         size_t n_ids = 0;
@@ -118,16 +124,17 @@ class WorldTokenizer final : public Tokenizer {
   }
 
   // The first blank or line break of 16 bytes behind the first byte; 16: none.
-  static size_t first_gap(uint64_t low, uint64_t high) {
-    constexpr uint64_t each = 0x0101010101010101u;
-    // The lowest bit that is set tells where the first of these bytes is.
-    const auto marks = [](uint64_t word) {
-      const auto zeros = [](uint64_t v) { return (v - each) & ~v & each << 7; };
-      return zeros(word ^ each * ' ') | zeros(word ^ each * '\n');
-    };
-    const uint64_t in_low = marks(low) & ~uint64_t{0xFF}, in_high = marks(high);
-    const int of_low = std::countr_zero(in_low), of_high = std::countr_zero(in_high);
-    return static_cast<size_t>(in_low != 0 ? of_low : 64 + of_high) / 8;
+  static size_t first_gap(const char* at) {
+#ifdef __SSE2__
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i gaps = _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(' ')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\n')));
+    const uint32_t behind_first = static_cast<uint32_t>(_mm_movemask_epi8(gaps)) & 0xFFFEu;
+    return static_cast<size_t>(std::countr_zero(behind_first | 0x10000u));
+#else
+    size_t n = 1;
+    while (n < 16 && at[n] != ' ' && at[n] != '\n') ++n;
+    return n;
+#endif
   }
 
   static size_t pair_of(char a, char b) { return static_cast<size_t>(static_cast<uint8_t>(a)) << 8 | static_cast<uint8_t>(b); }
@@ -137,7 +144,7 @@ class WorldTokenizer final : public Tokenizer {
   std::vector<size_t> begin_of_;  // in bytes_, by id, and the end of the last
   size_t longest_ = 0;
   std::bitset<65536> adjacent_;  // pairs of bytes that stand side by side in an entry
-  mutable Lender<PieceCache> words_{[] { return std::make_unique<PieceCache>(); }};
+  mutable Lender<Words> words_{[] { return std::make_unique<Words>(); }};
 };
 
 }  // namespace

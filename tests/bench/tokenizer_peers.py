@@ -7,6 +7,7 @@ Peers that are installed are measured: pip install rwkv pyrwkv-tokenizer tokeniz
 line of the text, those with `whole` once for all of it. MiB of text a second of processor time, the best of several turns; the turns of all
 go round in a circle, so that a busy machine hurts all alike. Ids are compared.
 """
+import argparse
 import os
 import struct
 import subprocess
@@ -14,7 +15,6 @@ import sys
 import tempfile
 import time
 
-TURNS = 7
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -61,10 +61,14 @@ def timed(encode, documents):
 
 
 def main():
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench", help="tokenizer_bench of the build")
+    parser.add_argument("texts", nargs="+", help="files of UTF-8 text")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--kinds", default="world,neox")
+    given = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    bench, texts = sys.argv[1], sys.argv[2:]
+    bench, texts, turns_wanted, kinds = given.bench, given.texts, given.turns, given.kinds.split(",")
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     found = peers(os.path.join(root, "configs", "vocab", "20B_tokenizer.json"))
     print("%-14s %-6s %-22s %-10s %10s %8s  %s" % ("text", "ids", "program", "way", "MiB/s", "ours is", "ids"))
@@ -74,13 +78,13 @@ def main():
         ways = {"whole": [text], "documents": text.split("\n")}
         rows = {}
         with tempfile.TemporaryDirectory() as folder:
-            for turn in range(TURNS):
+            for turn in range(turns_wanted):
                 for way, documents in ways.items():
-                    for kind in ("world", "neox"):
+                    for kind in kinds:
                         rows.setdefault((kind, way, "rookery"), []).append(ours(bench, path, kind, way, os.path.join(folder, "ids")))
                     for (kind, name), encode in found.items():
-                        slow = name.startswith("rwkv ")
-                        if turn < (2 if slow else TURNS):
+                        slow = name.startswith("rwkv ") or kind == "neox"
+                        if kind in kinds and turn < (2 if slow else turns_wanted):
                             rows.setdefault((kind, way, name), []).append(timed(encode, documents))
         for (kind, way, name), turns in sorted(rows.items()):
             best = min(seconds for seconds, _ in turns)

@@ -44,10 +44,10 @@ MergeTable::MergeTable(const TokenizerJson& vocabulary, const std::string& file_
 PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), long_(long_slots) {}
 
 void PieceEncoder::encode_short(std::string_view piece, std::vector<int32_t>& ids) {
-  const PieceCache::Key key = PieceCache::key_of(piece);
-  if (const PieceCache::Slot* slot = short_.find(key)) {
+  const auto key = PieceCache<int32_t>::key_of(piece);
+  if (const auto* slot = short_.find(key)) {
     if (slot->n == 1) return ids.push_back(slot->ids[0]);
-    ids.insert(ids.end(), slot->ids, slot->ids + slot->n);
+    ids.insert(ids.end(), std::begin(slot->ids), std::begin(slot->ids) + slot->n);
     return;
   }
   const size_t begin = ids.size();

@@ -50,7 +50,7 @@ class PieceEncoder {
  public:
   explicit PieceEncoder(const MergeTable& merges);
   void encode(std::string_view piece, std::vector<int32_t>& ids) {
-    if (piece.size() <= PieceCache::max_bytes) {
+    if (piece.size() <= PieceCache<int32_t>::max_bytes) {
       encode_short(piece, ids);
     } else {
       encode_long(piece, ids);
@@ -71,7 +71,7 @@ class PieceEncoder {
   void offer(uint32_t at);
 
   const MergeTable& merges_;
-  PieceCache short_;
+  PieceCache<int32_t> short_;
   std::vector<LongSlot> long_;
 
   // The piece that is being merged: symbols in a doubly linked list, joinable pairs in a heap by rank, then by place.

@@ -1,6 +1,5 @@
 // Ids of short pieces of text that were seen before. A piece is found by one comparison of 16 bytes.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -9,17 +8,19 @@
 
 namespace rk {
 
+// Id: uint16_t keeps up to 7 ids of a piece, int32_t up to 3.
+template <class Id>
 class PieceCache {
  public:
-  static constexpr size_t max_bytes = 15, max_ids = 3;
+  static constexpr size_t max_bytes = 15, max_ids = 14 / sizeof(Id);
   struct Key {
     uint64_t low = 0, high = 0;  // bytes, zeros behind them, and their number in the last place
     bool operator==(const Key&) const = default;
   };
   struct Slot {
     Key key;
-    int32_t ids[max_ids] = {};
-    uint32_t n = 0;  // of the ids; 0: empty
+    Id ids[max_ids] = {};
+    Id n = 0;  // of the ids; 0: empty
   };
 
   static Key key_of(std::string_view piece) {  // 1 to max_bytes bytes
@@ -37,16 +38,18 @@ class PieceCache {
   // nullptr: it is not there.
   const Slot* find(Key key) const {
     const Pair& pair = pairs_[place_of(key)];
-    if (pair.slots[0].key == key) return &pair.slots[0];
-    return pair.slots[1].key == key ? &pair.slots[1] : nullptr;
+    const auto differ = [&](const Slot& slot) { return (slot.key.low ^ key.low) | (slot.key.high ^ key.high); };
+    const uint64_t first = differ(pair.slots[0]), second = differ(pair.slots[1]);
+    if (first != 0 && second != 0) return nullptr;
+    return &pair.slots[first == 0 ? 0 : 1];  // without a branch: which of the two it is cannot be foreseen
   }
   // In place of the older of two pieces; more than max_ids ids are not kept.
   void insert(Key key, std::span<const int32_t> ids) {
     if (ids.size() > max_ids) return;
     Pair& pair = pairs_[place_of(key)];
     pair.slots[1] = pair.slots[0];
-    pair.slots[0] = {key, {}, static_cast<uint32_t>(ids.size())};
-    std::copy(ids.begin(), ids.end(), pair.slots[0].ids);
+    pair.slots[0] = {key, {}, static_cast<Id>(ids.size())};
+    for (size_t i = 0; i < ids.size(); ++i) pair.slots[0].ids[i] = static_cast<Id>(ids[i]);
   }
 
  private:
