@@ -34,20 +34,13 @@ class TextEncoder : public SampleEncoder {
       : tokenizer_(std::move(tokenizer)),
         append_eod_(options.append_eod),
         by_roles_(options.loss_mask == "roles"),
-        select_name_(options.select_name) {
-    if (!options.mask_user.empty()) labels_.user = options.mask_user;
-    if (!options.mask_assistant.empty()) labels_.assistant = options.mask_assistant;
-    for (const std::string& label : {labels_.user, labels_.assistant}) {
-      if (by_roles_ && label.starts_with('['))
-        fail(cat("the label ", label, " is a list of ids; --loss_mask roles looks for texts, as User:"));
-    }
-  }
+        select_name_(options.select_name) {}
 
   bool encode(std::string_view line, EncodedSample& out) const override {
     std::string unescaped;
     const std::string_view text = json_text(line, "text", unescaped);
     if (by_roles_) {
-      encode_spans(text, answer_spans(text, labels_), *tokenizer_, out);
+      encode_spans(text, answer_spans(text), *tokenizer_, out);
     } else if (!select_name_.empty()) {
       encode_script(text, script_spans(text, select_name_), *tokenizer_, out);
     } else {
@@ -66,7 +59,6 @@ class TextEncoder : public SampleEncoder {
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool append_eod_, by_roles_;
   std::string select_name_;
-  SpeakerLabels labels_;
 };
 
 class ConversationEncoder : public SampleEncoder {
@@ -157,8 +149,7 @@ std::string sample_identity(const DataOptions& o) {
   const std::string& mask = o.loss_mask;
   const Template form = find_template(o.template_name.empty() ? "rwkv" : o.template_name);
   for (const std::string& text :
-       {o.data_type, mask == "roles" || (mask == "pad" && o.data_type == "sft") ? mask : std::string(),
-        mask == "roles" ? o.mask_user : std::string(), mask == "roles" ? o.mask_assistant : std::string(), o.select_name, o.sft_field,
+       {o.data_type, mask == "roles" || (mask == "pad" && o.data_type == "sft") ? mask : std::string(), o.select_name, o.sft_field,
         o.template_name, o.system_prompt, o.tool_format, form.system, form.system_form, form.prompt, form.lead, form.sep, form.stop}) {
     identity += cat(" ", text.size(), ":", text);
   }

@@ -59,9 +59,6 @@ TEST(SampleEncoder, RolesOfText) {
   EXPECT_EQ(encoded(options, R"({"text": "plain"})"), "nothing");
   EXPECT_EQ(encoded(options, R"({"text": "x Assistant: y\nAssistant: z"})"), "nothing") << "labels stand behind empty lines";
   EXPECT_EQ(encoded(options, R"({"text": "Assistant: a\n\nUser: q"})"), "Assistant:[ a\n\nUser:] q#");
-  DataOptions other = options;
-  other.mask_user = "Q:", other.mask_assistant = "A:";
-  EXPECT_EQ(encoded(other, R"({"text": "Q: 1\n\nA: 2"})"), "Q: 1\n\nA:[ 2#]");
 }
 
 // A token counts if it begins inside the answer. In the world vocabulary ":)" and "\n\n" are tokens.
@@ -165,7 +162,7 @@ TEST(SampleEncoder, Questions) {
 
 TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   std::shared_ptr<const Tokenizer> bytes = make_bytes_tokenizer();
-  std::vector<DataOptions> all(9);
+  std::vector<DataOptions> all(8);
   all[0].data_type = "binidx";
   all[1] = options_of("sft", "none");
   all[2] = options_of("sft", "none"), all[2].sft_field = "one";
@@ -174,7 +171,6 @@ TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   all[5] = options_of("sharegpt", "none"), all[5].select_name = "Bob";
   all[6] = options_of("jsonl", "roles"), all[6].select_name = "Bob";
   all[7] = options_of("sharegpt", "none"), all[7].template_name = "no such";
-  all[8] = options_of("jsonl", "roles"), all[8].mask_user = "[24281, 59]";
   for (const DataOptions& options : all) {
     try {
       make_sample_encoder(options, bytes);
@@ -214,9 +210,9 @@ TEST(SampleEncoder, ConversationsFitTheirSample) {
 
 TEST(SampleEncoder, IdentitiesDifferWhereSamplesMay) {
   const DataOptions plain = options_of("sharegpt", "roles");
-  std::vector<DataOptions> others(8, plain);
+  std::vector<DataOptions> others(7, plain);
   others[0].loss_mask = "none", others[1].template_name = "chatml", others[2].system_prompt = "s", others[3].tool_format = "qwen";
-  others[4].ctx_len = 5, others[5].dataload = "pack", others[6].data_type = "alpaca", others[7].mask_user = "Q:";
+  others[4].ctx_len = 5, others[5].dataload = "pack", others[6].data_type = "alpaca";
   for (const DataOptions& other : others) EXPECT_NE(sample_identity(plain), sample_identity(other));
   DataOptions same = plain;
   same.order = "shuffle", same.val_split = 0.5;
