@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "data/char_vocab.h"
 #include "data/chat/labels.h"
 #include "data/sample_encoder.h"
 #include "data/text_error.h"
@@ -57,6 +58,8 @@ TEST(SampleEncoder, RolesOfText) {
             "User: q1\n\nAssistant:[ a1\n\nmore\n\nUser:] q2\n\nAssistant:[ a2#]");
   EXPECT_EQ(encoded(options, R"({"text": "System: s\n\nUser: q"})"), "nothing") << "nobody answers";
   EXPECT_EQ(encoded(options, R"({"text": "plain"})"), "nothing");
+  EXPECT_EQ(encoded(options, R"({"text": ""})"), "nothing");
+  EXPECT_EQ(encoded(options, R"({"text": "User: q\n\nAssistant:"})"), "nothing") << "an answer that is still open";
   EXPECT_EQ(encoded(options, R"({"text": "x Assistant: y\nAssistant: z"})"), "nothing") << "labels stand behind empty lines";
   EXPECT_EQ(encoded(options, R"({"text": "Assistant: a\n\nUser: q"})"), "Assistant:[ a\n\nUser:] q#");
 }
@@ -178,6 +181,21 @@ TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ExitCode::bad_input);
       EXPECT_NE(std::string(e.what()).find("--"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST(SampleEncoder, TextsThatCannotBeEncodedAreRefused) {
+  std::shared_ptr<const Tokenizer> characters = make_char_tokenizer({U'a', U'b'}, "a and b");
+  for (const auto& [type, line] :
+       {std::pair{"jsonl", R"({"text": "abc"})"}, std::pair{"alpaca", R"({"instruction": "", "output": "a"})"}}) {
+    EncodedSample sample;
+    try {
+      make_sample_encoder(options_of(type, "none"), characters)->encode(line, sample);
+      ADD_FAILURE() << type;
+    } catch (const TextError& e) {
+      EXPECT_EQ(e.offset(), 0u);
+      EXPECT_NE(std::string(e.what()).find("of the text)"), std::string::npos) << e.what();
     }
   }
 }
