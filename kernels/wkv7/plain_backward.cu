@@ -115,7 +115,6 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
           for (int m = 0; m < E; ++m) {
             const int j = t * wide + x + m * SIDE;
             if (t > 0) S[u][m] = state_at(t, u, m);
-            if (cut) S[u][m] = 0;
             G[u][m] += dy[i] * r[j];
             dv += G[u][m] * k[j];
             dsa += G[u][m] * b[j];
@@ -131,8 +130,9 @@ __global__ void __launch_bounds__(SIDE* SIDE) plain_backward(Args<T> p) {
             const int j = t * wide + x + m * SIDE;
             sums[kDk][m] += G[u][m] * v[i];
             sums[kDb][m] += G[u][m] * sa[i];
-            sums[kDdecay][m] += G[u][m] * S[u][m];
-            sums[kDa][m] += S[u][m] * dsa;
+            const float before = cut ? 0.0f : S[u][m];
+            sums[kDdecay][m] += G[u][m] * before;
+            sums[kDa][m] += before * dsa;
             G[u][m] = G[u][m] * d[j] + dsa * a[j];
             if (cut) G[u][m] = 0;
           }

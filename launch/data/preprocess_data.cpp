@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/binidx_writer.h"
 #include "launch/data/commands.h"
 #include "launch/data/text_to_tokens.h"
 #include "launch/words.h"
@@ -20,9 +21,6 @@ struct PreprocessOptions {
 };
 
 bool is_off(const std::string& value) { return value == "false" || value == "False" || value == "0" || value == "off" || value == "no"; }
-
-// That tool stores vocabularies from here on, the World one among them, in 32 bits.
-constexpr int64_t wide_vocabulary = 65500;
 
 void check(const PreprocessOptions& o) {
   if (o.dataset_impl != "mmap") fail(cat("--dataset-impl ", o.dataset_impl, " is not supported; mmap is, which --data_type binidx reads"));
@@ -45,8 +43,7 @@ void run(PreprocessOptions o) {
   args.paragraphs = true;
   args.drop_empty = true;
   args.end_documents = o.append_eod;
-  const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(t.tokenizer);
-  args.dtype = tokenizer->vocab_size() < wide_vocabulary ? DType::u16 : DType::i32;
+  args.dtype = preprocessed_dtype(make_tokenizer(t.tokenizer)->vocab_size());
   if (!o.log_interval.empty() || !o.num_docs.empty())
     log_info("--log-interval and --num-docs change nothing here: progress is shown by time");
   for (const std::string& key : o.jsonl_keys) {

@@ -90,7 +90,8 @@ void text_to_tokens(TokenizeOptions o) {
   args.say = log_info;
   if (o.tokenizer != "char") {
     args.tokenizer = tokenizer_of(o);
-    return report(o, tokenize(args), progress.seconds());
+    const TokenizeReport done = tokenize(args);
+    return report(o, done, progress.seconds());
   }
   if (!o.vocab.empty()) fail(cat("--vocab ", o.vocab, ": for a vocabulary of characters give --tokenizer char:", o.vocab));
   if (!o.special_tokens.empty()) fail("--special_tokens does not go with --tokenizer char, whose vocabulary is the characters of the text");

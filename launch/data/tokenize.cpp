@@ -32,6 +32,9 @@ int data_tokenize_main(int argc, char** argv) {
   app.add_option("--shuffle_seed", o.args.shuffle_seed,
                  "shuffle before each pass, in the order of Python's random.seed(S); default: file order");
   app.add_option("--ctx_len", o.ctx_len, "context length for which training flags are suggested")->capture_default_str();
+  app.add_option("--journal_s", o.args.journal_s, "seconds after which PREFIX.journal says anew how far the run has come")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   if (!parse_words(app, argc, argv)) return static_cast<int>(ExitCode::done);
   o.args.standard_input = standard_input == "jsonl" ? TextKind::lines : TextKind::document;
   text_to_tokens(o);

@@ -34,6 +34,9 @@ struct BinidxProgress {
   std::vector<Run> runs{Run{}};
 };
 
+// The same, as preprocess_data.py of gpt-neox and json2binidx chooses: the World vocabulary is stored in 32 bits.
+constexpr DType preprocessed_dtype(int64_t vocab) { return vocab < 65500 ? DType::u16 : DType::i32; }
+
 class BinidxWriter {
  public:
   explicit BinidxWriter(const BinidxWriterArgs& args, const BinidxProgress& from = {});

@@ -13,6 +13,7 @@ Validation::Validation(std::unique_ptr<BatchSource> source, BatchShape shape, in
 void Validation::allocate(Device device) {
   batcher_.emplace(shape_, device);
   losses_ = Buffer(device, static_cast<size_t>(batch_.per_rank() * batch_.world + 1) * sizeof(double));
+  batcher_->scale({.loss_sum = losses_.tensor(DType::f64, {1})});  // for dry runs
 }
 
 Validation::Result Validation::run(const Exec& ex, Runner& runner, int n_units, Watchdog& watchdog, int64_t step, Comm& comm) {

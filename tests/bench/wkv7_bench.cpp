@@ -1,9 +1,11 @@
-// The WKV-7 operator, forward and backward; an item is one token of one head. Arguments: B, T, H, N, threads.
+// The WKV-7 operator, forward and backward, also with a document every 50 tokens; an item is one token of one head. Arguments: B, T, H, N,
+// threads.
 #include "kernels/wkv7/op.h"
 
 #include <benchmark/benchmark.h>
 
 #include <list>
+#include <vector>
 
 #include "base/rng.h"
 #include "support/cpu_exec.h"
@@ -36,8 +38,9 @@ struct Call {
   Tensors tensors;
   Wkv7Forward forward;
   Wkv7Backward backward;
+  std::vector<uint8_t> flags;
 
-  Call(DType dtype, Shape s) {
+  Call(DType dtype, Shape s, bool resets) {
     const Shape state{s[0], s[2], s[3], s[3]};
     forward = {.r = tensors.make(dtype, s),
                .w = tensors.make(dtype, s),
@@ -65,13 +68,17 @@ struct Call {
                 .da = tensors.make(dtype, s),
                 .db = tensors.make(dtype, s),
                 .dstate_in = tensors.make(DType::f32, state)};
+    if (!resets) return;
+    flags.resize(static_cast<size_t>(s[0] * s[1]));
+    for (size_t t = 0; t < flags.size(); t += 50) flags[t] = 1;
+    forward.resets = backward.resets = {flags.data(), {s[0], s[1]}, DType::u8, Device::cpu};
   }
 };
 
 template <class Run>
-void measure(benchmark::State& state, DType dtype, const Run& run_once) {
+void measure(benchmark::State& state, DType dtype, const Run& run_once, bool resets = false) {
   const Shape shape{state.range(0), state.range(1), state.range(2), state.range(3)};
-  const Call call(dtype, shape);
+  const Call call(dtype, shape, resets);
   test::CpuExec cpu(static_cast<int>(state.range(4)));
   run(cpu.ex(), call.forward);
   for (auto _ : state) run_once(cpu.ex(), call);
@@ -90,6 +97,14 @@ void forward_bf16(benchmark::State& state) {
 void backward_bf16(benchmark::State& state) {
   measure(state, DType::bf16, [](const Exec& ex, const Call& c) { run(ex, c.backward); });
 }
+void forward_bf16_documents(benchmark::State& state) {
+  measure(
+      state, DType::bf16, [](const Exec& ex, const Call& c) { run(ex, c.forward); }, true);
+}
+void backward_bf16_documents(benchmark::State& state) {
+  measure(
+      state, DType::bf16, [](const Exec& ex, const Call& c) { run(ex, c.backward); }, true);
+}
 
 void shapes(benchmark::internal::Benchmark* b) {
   b->UseRealTime();
@@ -106,6 +121,8 @@ BENCHMARK(forward_f32)->Apply(shapes);
 BENCHMARK(backward_f32)->Apply(shapes);
 BENCHMARK(forward_bf16)->Apply(shapes);
 BENCHMARK(backward_bf16)->Apply(shapes);
+BENCHMARK(forward_bf16_documents)->Apply(shapes);
+BENCHMARK(backward_bf16_documents)->Apply(shapes);
 
 }  // namespace
 }  // namespace rk

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "data/binidx.h"
+#include "data/binidx_writer.h"
 #include "data/sampling.h"
 #include "data/shipped_files.h"
 #include "data/tokenize.h"
@@ -302,6 +303,25 @@ void run_make_data(const Case& c, const Options& options, Check& check) {
     compare_pair(c, run, args.prefix, check);
     const auto prime = find_magic_prime(Binidx(args.prefix).n_tokens(), run.at("ctx_len"));
     check.exact(what + " magic_prime", run.at("magic_prime") == (prime ? json(*prime) : json()));
+  }
+}
+
+void run_json2binidx(const Case& c, const Options& options, Check& check) {
+  refuse_unknown(c.json, {"runs"}, c.label, check);
+  const std::string input = input_file(c, ".jsonl");
+  for (const json& run : c.json.at("runs")) {
+    const std::string what = run.at("files").at(0);
+    refuse_unknown(run, {"tokenizer", "append_eod", "sha256_bin", "sha256_idx", "idx"}, what, check);
+    const ScratchFolder scratch;
+    const bool world = run.at("tokenizer") == "RWKVTokenizer";
+    check.exact(what + " tokenizer", world || run.at("tokenizer") == "HFTokenizer");
+    TokenizeArgs args = world_args(input, scratch.path("data"), options);
+    if (!world) args.tokenizer = make_bpe_tokenizer();
+    args.dtype = preprocessed_dtype(args.tokenizer->vocab_size());
+    args.end_documents = run.at("append_eod");
+    args.paragraphs = args.drop_empty = true;
+    tokenize(args);
+    compare_pair(c, run, args.prefix, check);
   }
 }
 

@@ -17,6 +17,7 @@ std::span<const Kind> kinds() {
       {"data/world_tokenizer", run_world_tokenizer, false, false},
       {"data/neox_tokenizer", run_neox_tokenizer, false, false},
       {"data/binidx/make_data", run_make_data, false, false},
+      {"data/binidx/json2binidx", run_json2binidx, false, false},
       {"data/binidx/megatron", run_megatron, false, false},
       {"data/binidx/malformed", run_malformed, false, false},
       {"data/binidx/malformed_jsonl", run_malformed_jsonl, false, false},

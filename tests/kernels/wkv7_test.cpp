@@ -247,9 +247,9 @@ TEST(Wkv7, DocumentsAreSequencesOfTheirOwn) {
       const int64_t B = T == 100 ? 3 : 2, H = 2;
       const auto forward = [&](int64_t b, int64_t t) { return forward_case({b, t, H, N}); };
       const auto backward = [&](int64_t b, int64_t t) { return backward_case({b, t, H, N}); };
-      for (int i = 0; i < 5; ++i, pattern += 2) {
+      for (int i = 0; i < 3; ++i, pattern += 2) {
         const Flags flags = document_flags(B, T, pattern);
-        const bool gpu = i == 0 || (i == 2 && N == 64 && T > 16);
+        const bool gpu = i == 0 && (N == 64 || T == 7 || T == 33);
         const GpuLimits limits = gpu ? GpuLimits{1e-5, 2.6e-3, 2e-3} : GpuLimits{};
         expect_documents(forward, B, T, flags, limits, cat("N = ", N, ", T = ", T, ", pattern ", pattern));
         expect_documents(backward, B, T, flags, limits, cat("N = ", N, ", T = ", T, ", pattern ", pattern));
