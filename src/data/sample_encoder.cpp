@@ -9,6 +9,7 @@
 #include "data/chat/speakers.h"
 #include "data/chat/token_spans.h"
 #include "data/json_text.h"
+#include "data/text_error.h"
 
 namespace rk {
 namespace {
@@ -27,6 +28,16 @@ bool encode_shortened(const Template& form, std::span<const std::string> texts, 
   return encode_dialog(form, texts, rules, out);
 }
 
+// What a tokenizer cannot encode lies in a text that was made of the line.
+template <class Encode>
+bool encode_text(Encode&& encode) {
+  try {
+    return encode();
+  } catch (const TextError& e) {
+    throw TextError(cat(e.what(), " (byte ", e.offset(), " of the text)"), size_t{0});
+  }
+}
+
 // A text, of which everything counts, or the assistant's answers, or what one speaker of a script says.
 class TextEncoder : public SampleEncoder {
  public:
@@ -34,20 +45,18 @@ class TextEncoder : public SampleEncoder {
       : tokenizer_(std::move(tokenizer)),
         append_eod_(options.append_eod),
         by_roles_(options.loss_mask == "roles"),
-        select_name_(options.select_name) {
-    if (!options.mask_user.empty()) labels_.user = options.mask_user;
-    if (!options.mask_assistant.empty()) labels_.assistant = options.mask_assistant;
-    for (const std::string& label : {labels_.user, labels_.assistant}) {
-      if (by_roles_ && label.starts_with('['))
-        fail(cat("the label ", label, " is a list of ids; --loss_mask roles looks for texts, as User:"));
-    }
-  }
+        select_name_(options.select_name) {}
 
   bool encode(std::string_view line, EncodedSample& out) const override {
     std::string unescaped;
     const std::string_view text = json_text(line, "text", unescaped);
+    return encode_text([&] { return encode_counted(text, out); });
+  }
+
+ private:
+  bool encode_counted(std::string_view text, EncodedSample& out) const {
     if (by_roles_) {
-      encode_spans(text, answer_spans(text, labels_), *tokenizer_, out);
+      encode_spans(text, answer_spans(text), *tokenizer_, out);
     } else if (!select_name_.empty()) {
       encode_script(text, script_spans(text, select_name_), *tokenizer_, out);
     } else {
@@ -56,17 +65,15 @@ class TextEncoder : public SampleEncoder {
       out.counted.assign(out.tokens.size(), 1);
     }
     if (append_eod_) {  // ends the answer that the text ends with
-      out.counted.push_back(out.counted.empty() || out.counted.back());
+      out.counted.push_back(out.counted.empty() ? !by_roles_ && select_name_.empty() : out.counted.back() != 0);
       out.tokens.push_back(tokenizer_->end_of_document());
     }
     return std::ranges::find(out.counted, 1) != out.counted.end();
   }
 
- private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool append_eod_, by_roles_;
   std::string select_name_;
-  SpeakerLabels labels_;
 };
 
 class ConversationEncoder : public SampleEncoder {
@@ -84,7 +91,8 @@ class ConversationEncoder : public SampleEncoder {
     Conversation conversation = read_conversation(form_, line);
     if (conversation.system.empty()) conversation.system = system_;
     const std::vector<std::string> texts = dialog_texts(template_, dialog_of(conversation, tools_, false));
-    return encode_shortened(template_, texts, {.tokenizer = *tokenizer_, .max_tokens = max_tokens_, .count_all = count_all_}, out);
+    const LabelRules rules{.tokenizer = *tokenizer_, .max_tokens = max_tokens_, .count_all = count_all_};
+    return encode_text([&] { return encode_shortened(template_, texts, rules, out); });
   }
 
  private:
@@ -120,7 +128,9 @@ class QuestionEncoder : public SampleEncoder {
     const Dialog dialog{system_, {read_question(line, question_, answer_)}};
     const std::vector<std::string> texts = dialog_texts(template_, dialog);
     const LabelRules rules{.tokenizer = *tokenizer_, .max_tokens = max_tokens_, .count_all = count_all_};
-    return template_.name == "sft" ? encode_question(template_, texts, rules, out) : encode_shortened(template_, texts, rules, out);
+    return encode_text([&] {
+      return template_.name == "sft" ? encode_question(template_, texts, rules, out) : encode_shortened(template_, texts, rules, out);
+    });
   }
 
  private:
@@ -157,8 +167,7 @@ std::string sample_identity(const DataOptions& o) {
   const std::string& mask = o.loss_mask;
   const Template form = find_template(o.template_name.empty() ? "rwkv" : o.template_name);
   for (const std::string& text :
-       {o.data_type, mask == "roles" || (mask == "pad" && o.data_type == "sft") ? mask : std::string(),
-        mask == "roles" ? o.mask_user : std::string(), mask == "roles" ? o.mask_assistant : std::string(), o.select_name, o.sft_field,
+       {o.data_type, mask == "roles" || (mask == "pad" && o.data_type == "sft") ? mask : std::string(), o.select_name, o.sft_field,
         o.template_name, o.system_prompt, o.tool_format, form.system, form.system_form, form.prompt, form.lead, form.sep, form.stop}) {
     identity += cat(" ", text.size(), ":", text);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "data/char_vocab.h"
 #include "data/chat/labels.h"
 #include "data/sample_encoder.h"
 #include "data/text_error.h"
@@ -57,11 +58,10 @@ TEST(SampleEncoder, RolesOfText) {
             "User: q1\n\nAssistant:[ a1\n\nmore\n\nUser:] q2\n\nAssistant:[ a2#]");
   EXPECT_EQ(encoded(options, R"({"text": "System: s\n\nUser: q"})"), "nothing") << "nobody answers";
   EXPECT_EQ(encoded(options, R"({"text": "plain"})"), "nothing");
+  EXPECT_EQ(encoded(options, R"({"text": ""})"), "nothing");
+  EXPECT_EQ(encoded(options, R"({"text": "User: q\n\nAssistant:"})"), "nothing") << "an answer that is still open";
   EXPECT_EQ(encoded(options, R"({"text": "x Assistant: y\nAssistant: z"})"), "nothing") << "labels stand behind empty lines";
   EXPECT_EQ(encoded(options, R"({"text": "Assistant: a\n\nUser: q"})"), "Assistant:[ a\n\nUser:] q#");
-  DataOptions other = options;
-  other.mask_user = "Q:", other.mask_assistant = "A:";
-  EXPECT_EQ(encoded(other, R"({"text": "Q: 1\n\nA: 2"})"), "Q: 1\n\nA:[ 2#]");
 }
 
 // A token counts if it begins inside the answer. In the world vocabulary ":)" and "\n\n" are tokens.
@@ -165,7 +165,7 @@ TEST(SampleEncoder, Questions) {
 
 TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   std::shared_ptr<const Tokenizer> bytes = make_bytes_tokenizer();
-  std::vector<DataOptions> all(9);
+  std::vector<DataOptions> all(8);
   all[0].data_type = "binidx";
   all[1] = options_of("sft", "none");
   all[2] = options_of("sft", "none"), all[2].sft_field = "one";
@@ -174,7 +174,6 @@ TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
   all[5] = options_of("sharegpt", "none"), all[5].select_name = "Bob";
   all[6] = options_of("jsonl", "roles"), all[6].select_name = "Bob";
   all[7] = options_of("sharegpt", "none"), all[7].template_name = "no such";
-  all[8] = options_of("jsonl", "roles"), all[8].mask_user = "[24281, 59]";
   for (const DataOptions& options : all) {
     try {
       make_sample_encoder(options, bytes);
@@ -182,6 +181,21 @@ TEST(SampleEncoder, WhatDoesNotGoTogetherIsRefused) {
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ExitCode::bad_input);
       EXPECT_NE(std::string(e.what()).find("--"), std::string::npos) << e.what();
+    }
+  }
+}
+
+TEST(SampleEncoder, TextsThatCannotBeEncodedAreRefused) {
+  std::shared_ptr<const Tokenizer> characters = make_char_tokenizer({U'a', U'b'}, "a and b");
+  for (const auto& [type, line] :
+       {std::pair{"jsonl", R"({"text": "abc"})"}, std::pair{"alpaca", R"({"instruction": "", "output": "a"})"}}) {
+    EncodedSample sample;
+    try {
+      make_sample_encoder(options_of(type, "none"), characters)->encode(line, sample);
+      ADD_FAILURE() << type;
+    } catch (const TextError& e) {
+      EXPECT_EQ(e.offset(), 0u);
+      EXPECT_NE(std::string(e.what()).find("of the text)"), std::string::npos) << e.what();
     }
   }
 }
@@ -214,9 +228,9 @@ TEST(SampleEncoder, ConversationsFitTheirSample) {
 
 TEST(SampleEncoder, IdentitiesDifferWhereSamplesMay) {
   const DataOptions plain = options_of("sharegpt", "roles");
-  std::vector<DataOptions> others(8, plain);
+  std::vector<DataOptions> others(7, plain);
   others[0].loss_mask = "none", others[1].template_name = "chatml", others[2].system_prompt = "s", others[3].tool_format = "qwen";
-  others[4].ctx_len = 5, others[5].dataload = "pack", others[6].data_type = "alpaca", others[7].mask_user = "Q:";
+  others[4].ctx_len = 5, others[5].dataload = "pack", others[6].data_type = "alpaca";
   for (const DataOptions& other : others) EXPECT_NE(sample_identity(plain), sample_identity(other));
   DataOptions same = plain;
   same.order = "shuffle", same.val_split = 0.5;

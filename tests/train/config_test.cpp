@@ -339,6 +339,8 @@ TEST(Dialect, SetsTheDefaultsOfItsTrainer) {
   EXPECT_EQ(parsed("--ctx_parts 4").warmup_floor, 0.2);
   EXPECT_EQ(parsed("--ctx_parts 4 --adam_eps 1e-10").adam_eps, 1e-10) << "a given value overrules the dialect";
   EXPECT_EQ(parsed("--dialect rwkv4").adam_eps, 1e-8);
+  EXPECT_TRUE(parsed("--dialect rwkv7").append_eod);
+  EXPECT_FALSE(parsed("--dialect peft25").append_eod) << "its lines of jsonl end without the id";
   EXPECT_EQ(parsed("--dialect rwkv7 --my_pile_stage 0 --my_testing x070").adam_eps, 1e-18) << "--dialect overrules the evidence";
   EXPECT_TRUE(has_note(parsed("--ctx_parts 4"), "dialect chatgal, by --ctx_parts"));
   const TemporaryFile file("my_pile_stage = 3\nmy_testing = \"x070\"\n");

@@ -1,6 +1,6 @@
 // JSON texts as Python's json.dumps(..., ensure_ascii=False) writes them.
 #pragma once
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

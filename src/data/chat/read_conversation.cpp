@@ -113,7 +113,7 @@ Conversation read_alpaca(std::string_view line) {
 Conversation read_rwkv(std::string_view line) {
   std::string unescaped;
   const std::string_view text = json_text(line, "text", unescaped);
-  const std::vector<SpeakerBlock> blocks = speaker_blocks(text, {});
+  const std::vector<SpeakerBlock> blocks = speaker_blocks(text);
   if (blocks.empty() || blocks.front().label != 0)
     throw TextError("the text does not begin with \"User:\", \"Assistant:\" or \"System:\"", 0);
   Conversation conversation;

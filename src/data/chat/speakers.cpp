@@ -6,15 +6,14 @@ namespace rk {
 namespace {
 
 constexpr std::string_view empty_line = "\n\n";
+constexpr std::pair<Role, std::string_view> labels[] = {{Role::user, "User:"}, {Role::assistant, "Assistant:"}, {Role::system, "System:"}};
 
 }  // namespace
 
-std::vector<SpeakerBlock> speaker_blocks(std::string_view text, const SpeakerLabels& labels) {
-  const std::pair<Role, std::string_view> roles[] = {
-      {Role::user, labels.user}, {Role::assistant, labels.assistant}, {Role::system, labels.system}};
+std::vector<SpeakerBlock> speaker_blocks(std::string_view text) {
   std::vector<SpeakerBlock> blocks;
   for (size_t at = 0; at < text.size();) {
-    for (const auto& [role, label] : roles) {
+    for (const auto& [role, label] : labels) {
       if (!text.substr(at).starts_with(label)) continue;
       if (!blocks.empty()) blocks.back().end = at - empty_line.size();
       blocks.push_back({role, at, at + label.size(), text.size()});
@@ -28,8 +27,8 @@ std::vector<SpeakerBlock> speaker_blocks(std::string_view text, const SpeakerLab
   return blocks;
 }
 
-std::vector<ByteSpan> answer_spans(std::string_view text, const SpeakerLabels& labels) {
-  const std::vector<SpeakerBlock> blocks = speaker_blocks(text, labels);
+std::vector<ByteSpan> answer_spans(std::string_view text) {
+  const std::vector<SpeakerBlock> blocks = speaker_blocks(text);
   std::vector<ByteSpan> spans;
   for (size_t k = 0; k < blocks.size(); ++k) {
     if (blocks[k].role != Role::assistant) continue;

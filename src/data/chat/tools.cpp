@@ -1,5 +1,7 @@
 #include "data/chat/tools.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "data/chat/python_json.h"
 #include "data/text_blocks.h"
