@@ -22,25 +22,39 @@ struct BinidxWriterArgs {
 // The type in which tokens below `vocab` are stored.
 constexpr DType token_dtype(int64_t vocab) { return vocab <= 65536 ? DType::u16 : DType::i32; }
 
+// How far a pair of files has come, for a process that goes on where another one was killed.
+struct BinidxProgress {
+  int64_t n_tokens = 0, open_tokens = 0, n_sequences = 0, n_documents = 0;
+  int64_t document_tokens = 0, document_sequences = 0;  // before the open document
+  // Documents from `document` on have one sequence each, the first of them beginning at `sequence`: as long as every document
+  // has one sequence, all borders are one entry.
+  struct Run {
+    int64_t document = 0, sequence = 0;
+  };
+  std::vector<Run> runs{Run{}};
+};
+
+// The same, as preprocess_data.py of gpt-neox and json2binidx chooses: the World vocabulary is stored in 32 bits.
+constexpr DType preprocessed_dtype(int64_t vocab) { return vocab < 65500 ? DType::u16 : DType::i32; }
+
 class BinidxWriter {
  public:
-  explicit BinidxWriter(const BinidxWriterArgs& args);
+  explicit BinidxWriter(const BinidxWriterArgs& args, const BinidxProgress& from = {});
+  // Whether the temporary files of a killed process hold what `progress` names. Files with modes cannot be gone on with.
+  static bool can_go_on(const BinidxWriterArgs& args, const BinidxProgress& progress);
 
   void append(std::span<const int32_t> tokens);  // to the sequence that is being written
   void end_sequence(int8_t mode = 0);            // may be empty
   void end_document();                           // sequences since the last one; none: an empty document
+  void drop_open_document();                     // what was appended since the last document's end
+  BinidxProgress checkpoint();                   // everything so far is on the disk
   void finish();                                 // both files are complete on the disk, under their temporary names
   void commit();                                 // after finish(): both get their names
 
-  int64_t n_tokens() const { return n_tokens_; }
-  int64_t n_documents() const { return n_documents_; }
+  int64_t n_tokens() const { return at_.n_tokens; }
+  int64_t n_documents() const { return at_.n_documents; }
 
  private:
-  // Documents from `document` on have one sequence each, the first of them beginning at `sequence`: as long as every document
-  // has one sequence, all borders are one entry.
-  struct Run {
-    int64_t document, sequence;
-  };
   void write_pointers();
   void write_document_borders();
   void write_header();
@@ -49,8 +63,7 @@ class BinidxWriter {
   DType dtype_;
   bool with_modes_;
   int64_t longest_sequence_;
-  int64_t n_tokens_ = 0, open_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0;
-  std::vector<Run> runs_{{0, 0}};
+  BinidxProgress at_;
   std::vector<int8_t> modes_;
   std::vector<std::byte> packed_;
 };

@@ -1,242 +1,57 @@
 #include "data/json_text.h"
 
-#include <cstdint>
-#include <cstring>
+#include <utility>
 
-#include "base/error.h"
+#include "data/json_reader.h"
 #include "data/text_error.h"
-#include "data/utf8.h"
 
 namespace rk {
+
 namespace {
 
-constexpr uint64_t every_byte(uint8_t b) { return 0x0101010101010101u * b; }
-
-// Whether a byte of the word is below 0x20, a quote or a backslash (bytes from 0x80 on are none of these).
-bool has_special(uint64_t word) {
-  const auto zero = [](uint64_t v) { return (v - every_byte(1)) & ~v & every_byte(0x80); };
-  const uint64_t control = (word - every_byte(0x20)) & ~word & every_byte(0x80);
-  return (control | zero(word ^ every_byte('"')) | zero(word ^ every_byte('\\'))) != 0;
+// From the beginning of an object to the value of `key`.
+void seek_value(JsonReader& reader, std::string_view key) {
+  if (reader.next() != '{') reader.refuse("the line is not a JSON object");
+  size_t place = 0;
+  reader.object({&key, 1}, {&place, 1});
+  reader.end();
+  if (place == JsonReader::absent) throw TextError(cat("the object has no key \"", key, '"'), 0);
+  reader.seek(place);
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+std::string_view paragraphs(JsonReader& reader, std::string& joined) {
+  std::string unescaped;
+  bool first = true;
+  joined.clear();
+  reader.array([&] {
+    if (reader.next() != '"') reader.refuse("a paragraph is not a string");
+    if (!std::exchange(first, false)) joined += "\n\n";
+    joined += reader.string(unescaped);
+  });
+  return joined;
 }
-
-// A string of the line, without its quotes.
-struct RawString {
-  std::string_view text;
-  bool escaped = false;
-};
-
-class LineParser {
- public:
-  explicit LineParser(std::string_view line) : line_(line) {}
-
-  std::string_view value_of(std::string_view key, std::string& unescaped) {
-    skip_space();
-    if (!take('{')) refuse("the line is not a JSON object");
-    bool found = false, is_string = false;
-    RawString value;
-    size_t value_at = 0;
-    skip_space();
-    if (!take('}')) {
-      do {
-        const bool wanted = member_key() == key;
-        found |= wanted;
-        if (wanted) value_at = at_;
-        if (at_ < line_.size() && line_[at_] == '"') {
-          const RawString text = string();
-          if (wanted) value = text, is_string = true;
-        } else {
-          if (wanted) is_string = false;
-          skip_value();
-        }
-        skip_space();
-      } while (take(','));
-      if (!take('}')) refuse("',' or '}' is expected");
-    }
-    skip_space();
-    if (at_ != line_.size()) refuse("something follows the JSON object");
-    if (!found) throw TextError(cat("the object has no key \"", key, '"'), 0);
-    if (!is_string) throw TextError(cat("the value of \"", key, "\" is not a string"), value_at);
-    return value.escaped ? unescape(value.text, unescaped, true) : value.text;
-  }
-
- private:
-  [[noreturn]] void refuse(const std::string& reason, Where where = Where::here()) const { refuse_at(at_, reason, where); }
-  [[noreturn]] void refuse_at(size_t offset, const std::string& reason, Where where = Where::here()) const {
-    throw TextError(offset >= line_.size() ? cat("the line ends early: ", reason) : reason, offset, where);
-  }
-
-  void skip_space() {
-    while (at_ < line_.size() && (line_[at_] == ' ' || line_[at_] == '\t' || line_[at_] == '\n' || line_[at_] == '\r')) ++at_;
-  }
-  bool take(char c) {
-    if (at_ >= line_.size() || line_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  bool take(std::string_view word) {
-    if (line_.substr(at_, word.size()) != word) return false;
-    at_ += word.size();
-    return true;
-  }
-
-  // The key of a member up to its value.
-  std::string_view member_key() {
-    skip_space();
-    if (at_ >= line_.size() || line_[at_] != '"') refuse("a key in double quotes is expected");
-    const RawString key = string();
-    skip_space();
-    if (!take(':')) refuse("':' is expected after a key");
-    skip_space();
-    return key.escaped ? unescape(key.text, key_, false) : key.text;
-  }
-
-  RawString string() {
-    const size_t begin = ++at_;
-    bool escaped = false;
-    for (;;) {
-      for (uint64_t word; at_ + sizeof word <= line_.size(); at_ += sizeof word) {
-        std::memcpy(&word, line_.data() + at_, sizeof word);
-        if (has_special(word)) break;
-      }
-      while (at_ < line_.size() && static_cast<uint8_t>(line_[at_]) >= 0x20 && line_[at_] != '"' && line_[at_] != '\\') ++at_;
-      if (at_ >= line_.size()) refuse("a string has no closing quote");
-      if (line_[at_] == '"') return {line_.substr(begin, at_++ - begin), escaped};
-      if (line_[at_] != '\\') refuse(cat("a raw control character (byte ", int{line_[at_]}, ") inside a string"));
-      escaped = true;
-      skip_escape();
-    }
-  }
-
-  void skip_escape() {
-    const size_t backslash = at_++;
-    if (at_ >= line_.size()) refuse("a string has no closing quote");
-    const char c = line_[at_++];
-    if (c == 'u') {
-      for (int i = 0; i < 4; ++i, ++at_) {
-        if (at_ >= line_.size() || hex_digit(line_[at_]) < 0) refuse_at(backslash, "\\u needs four hexadecimal digits");
-      }
-    } else if (std::strchr("\"\\/bfnrt", c) == nullptr || c == '\0') {
-      refuse_at(backslash, "unknown escape in a string");
-    }
-  }
-
-  uint32_t hex4(std::string_view text, size_t at) const {
-    uint32_t value = 0;
-    for (size_t i = at; i < at + 4; ++i) value = value << 4 | static_cast<uint32_t>(hex_digit(text[i]));
-    return value;
-  }
-
-  // Escapes were checked by string(). A surrogate without its partner is an error in a text; in a key it only makes it another key.
-  std::string_view unescape(std::string_view text, std::string& out, bool is_text) const {
-    out.clear();
-    for (size_t i = 0; i < text.size();) {
-      const size_t plain = std::min(text.find('\\', i), text.size());
-      out.append(text, i, plain - i);
-      if ((i = plain) == text.size()) break;
-      const char c = text[i + 1];
-      if (c != 'u') {
-        out.push_back(c == 'b' ? '\b' : c == 'f' ? '\f' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 't' ? '\t' : c);
-        i += 2;
-        continue;
-      }
-      char32_t value = hex4(text, i + 2);
-      size_t used = 6;
-      if (value >= 0xD800 && value <= 0xDFFF) {
-        const bool pair = value < 0xDC00 && text.substr(i + 6, 2) == "\\u" && (hex4(text, i + 8) & 0xFC00) == 0xDC00;
-        if (!pair && is_text)
-          throw TextError("a lone surrogate (half a character) in the text", static_cast<size_t>(text.data() - line_.data()) + i);
-        if (pair) value = 0x10000 + ((value - 0xD800) << 10) + (hex4(text, i + 8) - 0xDC00), used = 12;
-      }
-      append_utf8(out, value);
-      i += used;
-    }
-    return out;
-  }
-
-  // A value of any kind; open containers are kept in a list, not on the stack.
-  void skip_value() {
-    open_.clear();
-    do {
-      skip_space();
-      if (take('{')) {
-        skip_space();
-        if (!take('}')) {
-          open_.push_back('{');
-          member_key();
-          continue;
-        }
-      } else if (take('[')) {
-        skip_space();
-        if (!take(']')) {
-          open_.push_back('[');
-          continue;
-        }
-      } else {
-        skip_scalar();
-      }
-      close_containers();
-    } while (!open_.empty());
-  }
-
-  // After a value: ends containers, up to the place of the next value.
-  void close_containers() {
-    while (!open_.empty()) {
-      const bool object = open_.back() == '{';
-      skip_space();
-      if (take(',')) {
-        if (object) member_key();
-        return;
-      }
-      if (!take(object ? '}' : ']')) refuse(object ? "',' or '}' is expected" : "',' or ']' is expected");
-      open_.pop_back();
-    }
-  }
-
-  void skip_scalar() {
-    if (at_ < line_.size() && line_[at_] == '"') {
-      string();
-      return;
-    }
-    for (const char* word : {"true", "false", "null", "NaN", "Infinity", "-Infinity"}) {
-      if (take(word)) return;
-    }
-    skip_number();
-  }
-
-  size_t skip_digits() {
-    const size_t begin = at_;
-    while (at_ < line_.size() && line_[at_] >= '0' && line_[at_] <= '9') ++at_;
-    return at_ - begin;
-  }
-
-  void skip_number() {
-    take('-');
-    if (!take('0') && skip_digits() == 0) refuse("a value is expected");
-    if (take('.') && skip_digits() == 0) refuse("a digit is expected after the decimal point");
-    if (take('e') || take('E')) {
-      if (!take('+')) take('-');
-      if (skip_digits() == 0) refuse("a digit is expected in the exponent");
-    }
-  }
-
-  std::string_view line_;
-  size_t at_ = 0;
-  std::string open_;  // '{' or '[' of each container around at_
-  std::string key_;
-};
 
 }  // namespace
 
 std::string_view json_text(std::string_view line, std::string_view key, std::string& unescaped) {
-  if (const size_t valid = valid_utf8_prefix(line); valid != line.size()) throw TextError("invalid UTF-8", valid);
-  return LineParser(line).value_of(key, unescaped);
+  JsonReader reader(line);
+  seek_value(reader, key);
+  if (reader.next() != '"') reader.refuse(cat("the value of \"", key, "\" is not a string"));
+  return reader.string(unescaped);
+}
+
+std::string_view json_text_or_paragraphs(std::string_view line, std::string_view key, std::string& unescaped) {
+  JsonReader reader(line);
+  if (reader.next() == '"') {
+    const std::string_view text = reader.string(unescaped);
+    reader.end();
+    return text;
+  }
+  seek_value(reader, key);
+  const char kind = reader.next();
+  if (kind == '[') return paragraphs(reader, unescaped);
+  if (kind != '"') reader.refuse(cat("the value of \"", key, "\" is neither a string nor a list of strings"));
+  return reader.string(unescaped);
 }
 
 }  // namespace rk

@@ -10,4 +10,8 @@ namespace rk {
 // TextError with its offset in the line. Depth of nesting costs memory in proportion, never stack.
 std::string_view json_text(std::string_view line, std::string_view key, std::string& unescaped);
 
+// The same, and what tools of gpt-neox also take: a list of strings, which are joined by blank lines, in place of the value, and a string
+// in place of the object.
+std::string_view json_text_or_paragraphs(std::string_view line, std::string_view key, std::string& unescaped);
+
 }  // namespace rk

@@ -1,6 +1,7 @@
 #include "data/staged_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 
@@ -27,9 +29,15 @@ void sync_folder_of(const std::string& path) {
 
 }  // namespace
 
-StagedFile::StagedFile(const std::string& path) : path_(path), temporary_(path + ".tmp"), buffer_(buffer_bytes) {
-  fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+StagedFile::StagedFile(const std::string& path, int64_t kept) : path_(path), temporary_(path + ".tmp"), buffer_(buffer_bytes) {
+  fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) fail(cat(temporary_, ": cannot create: ", std::strerror(errno), "; choose another output name"));
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {  // file systems without locks go without
+    close(std::exchange(fd_, -1));
+    fail(cat(temporary_, ": another process is writing it; wait for it, or choose another output name"));
+  }
+  if (ftruncate(fd_, kept) != 0) refuse("cut");
+  written_ = kept;
 }
 
 StagedFile::~StagedFile() {
@@ -84,6 +92,12 @@ void StagedFile::read_at(int64_t offset, void* data, size_t n_bytes) {
   }
 }
 
+void StagedFile::truncate(int64_t n_bytes) {
+  flush();
+  if (ftruncate(fd_, n_bytes) != 0) refuse("cut");
+  written_ = n_bytes;
+}
+
 void StagedFile::finish() {
   flush();
   if (fsync(fd_) != 0) refuse("make durable");
@@ -94,6 +108,13 @@ void StagedFile::commit() {
   close(fd_);
   fd_ = -1;
   sync_folder_of(path_);
+}
+
+void commit_left(const std::string& path) {
+  const std::string temporary = path + ".tmp";
+  if (std::rename(temporary.c_str(), path.c_str()) != 0 && errno != ENOENT)
+    fail(cat(temporary, ": cannot rename to ", path, ": ", std::strerror(errno)), ExitCode::failure);
+  sync_folder_of(path);
 }
 
 }  // namespace rk

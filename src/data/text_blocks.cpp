@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 #include "data/utf8.h"
@@ -30,10 +32,36 @@ size_t last_character_bytes(std::string_view text) {
 
 }  // namespace
 
-TextFile text_file_of(const std::string& path) {
-  if (path == "-" || path.ends_with(".txt")) return {path, TextKind::document};
+TextFile text_file_of(const std::string& path, TextKind standard_input) {
+  if (path == "-") return {path, standard_input};
+  if (path.ends_with(".txt")) return {path, TextKind::document};
   if (path.ends_with(".jsonl")) return {path, TextKind::lines};
-  fail(cat(path, ": the name must end in .txt (one document) or .jsonl (one document a line); - reads one document from standard input"));
+  fail(cat(path,
+           ": the name must end in .txt (one document) or .jsonl (one document a line), or be that of a folder; - reads standard input"));
+}
+
+std::vector<TextFile> text_files_of(const std::vector<std::string>& inputs, TextKind standard_input) {
+  namespace fs = std::filesystem;
+  if (inputs.empty()) fail("no input files are given");
+  std::vector<TextFile> files;
+  for (const std::string& input : inputs) {
+    if (!fs::is_directory(input)) {
+      files.push_back(text_file_of(input, standard_input));
+      continue;
+    }
+    std::vector<std::string> found;
+    std::error_code error;
+    fs::recursive_directory_iterator entry(input, error);
+    for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
+      const std::string path = entry->path().string();
+      if ((path.ends_with(".txt") || path.ends_with(".jsonl")) && entry->is_regular_file()) found.push_back(path);
+    }
+    if (error) fail(cat(input, ": cannot list the folder: ", error.message()));
+    if (found.empty()) fail(cat(input, ": the folder holds no .txt and no .jsonl"));
+    std::sort(found.begin(), found.end());
+    for (const std::string& path : found) files.push_back(text_file_of(path));
+  }
+  return files;
 }
 
 size_t last_line_end(std::string_view bytes) {
@@ -58,8 +86,8 @@ std::string_view strip_white_space(std::string_view text) {
   return text;
 }
 
-TextBlockReader::TextBlockReader(std::vector<TextFile> files, const Tokenizer& tokenizer, size_t block_bytes)
-    : files_(std::move(files)), tokenizer_(tokenizer), block_bytes_(block_bytes) {}
+TextBlockReader::TextBlockReader(std::vector<TextFile> files, const Tokenizer& tokenizer, size_t block_bytes, TextPlace from)
+    : files_(std::move(files)), tokenizer_(tokenizer), block_bytes_(block_bytes), n_opened_(from.file), skipped_(from.offset) {}
 
 TextBlockReader::~TextBlockReader() {
   if (fd_ > STDIN_FILENO) close(fd_);
@@ -71,7 +99,8 @@ bool TextBlockReader::open_next_file() {
   fd_ = path == "-" ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd_ < 0) fail(cat(path, ": cannot open: ", std::strerror(errno)));
   ++n_opened_;
-  offset_ = 0;
+  offset_ = std::exchange(skipped_, 0);
+  if (offset_ > 0 && lseek(fd_, offset_, SEEK_SET) < 0) fail(cat(path, ": cannot go to byte ", offset_, ": ", std::strerror(errno)));
   return true;
 }
 

@@ -20,8 +20,16 @@ struct TextFile {
   TextKind kind = TextKind::document;
 };
 
-// By the ending of the name; "-" is a document. Refuses other names.
-TextFile text_file_of(const std::string& path);
+// By the ending of the name; "-" is `standard_input`. Refuses other names.
+TextFile text_file_of(const std::string& path, TextKind standard_input = TextKind::document);
+
+// The same for each input; a folder stands for all .txt and .jsonl below it, sorted by path. Refuses a folder without any.
+std::vector<TextFile> text_files_of(const std::vector<std::string>& inputs, TextKind standard_input = TextKind::document);
+
+struct TextPlace {
+  size_t file = 0;
+  int64_t offset = 0;  // 0, or behind a block
+};
 
 struct TextBlock {
   size_t file = 0;  // index of its file
@@ -34,7 +42,7 @@ struct TextBlock {
 class TextBlockReader {
  public:
   // `tokenizer` tells where documents may be cut; it lives as long as the reader.
-  TextBlockReader(std::vector<TextFile> files, const Tokenizer& tokenizer, size_t block_bytes);
+  TextBlockReader(std::vector<TextFile> files, const Tokenizer& tokenizer, size_t block_bytes, TextPlace from = {});
   ~TextBlockReader();
   TextBlockReader(TextBlockReader&&) = delete;
 
@@ -50,8 +58,8 @@ class TextBlockReader {
   size_t block_bytes_;
   size_t n_opened_ = 0;
   int fd_ = -1;
-  int64_t offset_ = 0;
-  std::string rest_;  // read, but behind the last cut
+  int64_t offset_ = 0, skipped_ = 0;  // skipped_: of the first file that is opened
+  std::string rest_;                  // read, but behind the last cut
 };
 
 // Where a block of whole lines ends: behind its last line break, 0 without one. A carriage return at the very end may be half of one.

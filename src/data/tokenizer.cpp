@@ -1,9 +1,11 @@
 #include "data/tokenizer.h"
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace rk {
 namespace {
@@ -36,20 +38,44 @@ class BytesTokenizer final : public Tokenizer {
 std::string Tokenizer::decode(std::span<const int32_t> ids) const {
   std::string bytes;
   for (int32_t id : ids) {
-    if (id != end_of_document()) bytes += bytes_of(id);
+    if (!is_special(id)) bytes += bytes_of(id);
   }
   return bytes;
 }
 
 std::unique_ptr<Tokenizer> make_bytes_tokenizer() { return std::make_unique<BytesTokenizer>(); }
 
+namespace {
+
+// A tokenizer.json is a JSON object; lines of the world form begin with a number.
+bool begins_like_json(const std::string& path) {
+  const MappedFile file(path);
+  for (const std::byte b : file.bytes()) {
+    const char c = static_cast<char>(b);
+    if (c != ' ' && c != '\t' && c != '\n' && c != '\r') return c == '{';
+  }
+  return false;
+}
+
+}  // namespace
+
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec) {
   if (spec == "world") return make_world_tokenizer();
+  if (spec == "neox") return make_bpe_tokenizer();
   if (spec == "bytes") return make_bytes_tokenizer();
   if (spec.starts_with("char:")) return make_char_tokenizer(spec.substr(5));
   if (spec == "char") fail("tokenizer char needs its vocabulary: char:FILE, where FILE is the vocab.json written beside the data");
-  if (std::filesystem::exists(spec)) return make_world_tokenizer(spec);
-  fail(cat("tokenizer '", spec, "' is neither world, bytes, char:FILE nor a vocabulary file"));
+  if (std::filesystem::is_regular_file(spec)) return begins_like_json(spec) ? make_bpe_tokenizer(spec) : make_world_tokenizer(spec);
+  fail(cat("tokenizer '", spec,
+           "' is neither world, neox, bytes, char:FILE nor a file (tokenizer.json, or a vocabulary of the world form)"));
+}
+
+std::string default_tokenizer() {
+  const char* const given = std::getenv("RWKV_VOCAB");
+  const std::string name = given == nullptr ? "" : given;
+  if (name.empty() || name == "WORLD" || name == "world") return "world";
+  if (name == "20B" || name == "20b") return "neox";
+  fail(cat("RWKV_VOCAB=", name, " in the environment is neither WORLD nor 20B"));
 }
 
 }  // namespace rk

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "data/byte_trie.h"
+#include "data/shipped_files.h"
 #include "data/tokenizer.h"
 #include "data/world_vocab.h"
 

@@ -12,9 +12,6 @@ struct VocabEntry {
   std::string bytes;
 };
 
-// rwkv_vocab_v20230424.txt as this program carries it.
-std::string_view shipped_world_vocab();
-
 // In the order of the lines. Checks ids (positive, distinct), literals, lengths and that entries are distinct; refusals name `file_name`
 // and the line.
 std::vector<VocabEntry> parse_world_vocab(std::string_view text, const std::string& file_name);

@@ -55,12 +55,18 @@ int run(int argc, char** argv) {
   const MappedFile file(argv[1]);
   const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.size());
   const auto world = make_world_tokenizer();
+  const auto neox = make_bpe_tokenizer();
   const std::string line = quoted(text);
   benchmark::RegisterBenchmark("world encode", encode, world.get(), text);
   benchmark::RegisterBenchmark("world decode", decode, world.get(), text);
+  benchmark::RegisterBenchmark("neox encode", encode, neox.get(), text);
+  benchmark::RegisterBenchmark("neox decode", decode, neox.get(), text);
   benchmark::RegisterBenchmark("jsonl parse", parse, line);
   benchmark::RegisterBenchmark("world start", [](benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(make_world_tokenizer());
+  })->Unit(benchmark::kMillisecond);
+  benchmark::RegisterBenchmark("neox start", [](benchmark::State& state) {
+    for (auto _ : state) benchmark::DoNotOptimize(make_bpe_tokenizer());
   })->Unit(benchmark::kMillisecond);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

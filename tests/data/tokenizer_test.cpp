@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "data/byte_trie.h"
 #include "data/char_vocab.h"
+#include "data/shipped_files.h"
 #include "data/text_error.h"
 #include "data/utf8.h"
 #include "data/world_vocab.h"

@@ -21,7 +21,9 @@ void run_schedule_sampling(const Case&, const Options&, Check&);
 
 // Data.
 void run_world_tokenizer(const Case&, const Options&, Check&);
+void run_neox_tokenizer(const Case&, const Options&, Check&);
 void run_make_data(const Case&, const Options&, Check&);
+void run_json2binidx(const Case&, const Options&, Check&);
 void run_megatron(const Case&, const Options&, Check&);
 void run_malformed(const Case&, const Options&, Check&);
 void run_malformed_jsonl(const Case&, const Options&, Check&);

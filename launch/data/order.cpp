@@ -1,5 +1,5 @@
-#include "launch/data_order.h"
-
+// rookery data order: which samples a step of a run is made of.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "data/batch_source.h"
 #include "data/sampling.h"
+#include "launch/data/commands.h"
 #include "launch/own_words.h"
 #include "train/bad_steps.h"
 #include "train/checkpoint_folders.h"
@@ -64,8 +65,13 @@ Order order_of(const std::vector<std::string>& typed) {
   return order;
 }
 
-}  // namespace
+void print_usage() {
+  std::printf(
+      "rookery data order --steps A:B OPTIONS: a line for each sample of these steps: step, row of the global batch, sample number,\n"
+      "token offset. OPTIONS are those of rookery train, or the --proj_dir of a run, whose newest checkpoint has them.\n");
+}
 
+// words: --steps A:B and either options of rookery train or the --proj_dir of a run.
 void print_data_order(std::vector<std::string> words) {
   const auto given = take_word(words, "steps");
   if (!given) fail("rookery data order needs --steps A:B");
@@ -85,6 +91,18 @@ void print_data_order(std::vector<std::string> words) {
       std::printf("%lld %zu %lld %lld\n", static_cast<long long>(step), row,
                   static_cast<long long>(of.first_sample) + static_cast<long long>(row), static_cast<long long>(offsets[row]));
   }
+}
+
+}  // namespace
+
+int data_order_main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (std::find(words.begin(), words.end(), "--help") != words.end() || std::find(words.begin(), words.end(), "-h") != words.end()) {
+    print_usage();
+  } else {
+    print_data_order(words);
+  }
+  return static_cast<int>(ExitCode::done);
 }
 
 }  // namespace rk

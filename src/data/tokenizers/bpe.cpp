@@ -1,0 +1,135 @@
+#include "data/tokenizers/bpe.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+
+#include "base/error.h"
+
+namespace rk {
+namespace {
+
+constexpr uint32_t nothing = ~uint32_t{0};
+
+uint64_t mixed(uint64_t a, uint64_t b) {
+  const uint64_t h = (a ^ 0x2545F4914F6CDD1Du) * 0x9E3779B97F4A7C15u ^ std::rotl(b, 29) * 0xD6E8FEB86659FD93u;
+  return (h ^ h >> 32) * 0x9E3779B97F4A7C15u;
+}
+
+}  // namespace
+
+MergeTable::MergeTable(const TokenizerJson& vocabulary, const std::string& file_name) {
+  std::fill(std::begin(id_of_byte_), std::end(id_of_byte_), -1);
+  std::vector<bool> is_added(vocabulary.tokens.size());
+  for (const AddedToken& token : vocabulary.added) is_added[static_cast<size_t>(token.id)] = true;
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& bytes = vocabulary.tokens[id];
+    if (bytes.size() == 1 && !is_added[id]) id_of_byte_[static_cast<uint8_t>(bytes[0])] = static_cast<int32_t>(id);
+  }
+  for (int b = 0; b < 256; ++b) {
+    const bool in_utf8 = b != 0xC0 && b != 0xC1 && b < 0xF5;
+    if (in_utf8 && id_of_byte_[b] < 0) fail(cat(file_name, ": the single byte ", b, " has no token; every byte of UTF-8 needs one"));
+  }
+  entries_.resize(std::bit_ceil(4 * vocabulary.merges.size() + 16) / 2);
+  mask_ = entries_.size() - 1;
+  for (size_t rank = 0; rank < vocabulary.merges.size(); ++rank) {
+    const Merge& merge = vocabulary.merges[rank];
+    size_t i = place_of(merge.left, merge.right);
+    while (entries_[i].rank != no_rank && (entries_[i].left != merge.left || entries_[i].right != merge.right)) i = (i + 1) & mask_;
+    entries_[i] = {merge.left, merge.right, static_cast<uint32_t>(rank), merge.result};
+  }
+}
+
+PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), short_(short_pairs), long_(long_slots) {}
+
+void PieceEncoder::encode_short(std::string_view piece, std::vector<int32_t>& ids) {
+  uint64_t key[2] = {};
+  std::memcpy(key, piece.data(), piece.size());
+  key[1] |= uint64_t{piece.size()} << 56;
+  ShortPair& pair = short_[mixed(key[0], key[1]) >> 50];
+  const auto is_it = [&](const ShortSlot& slot) { return slot.key[0] == key[0] && slot.key[1] == key[1]; };
+  if (!is_it(pair.slots[0])) {
+    if (!is_it(pair.slots[1])) {
+      const size_t begin = ids.size();
+      encode_long(piece, ids);
+      const size_t n = ids.size() - begin;
+      if (n > short_ids) return;
+      pair.slots[1] = {{key[0], key[1]}, {}, static_cast<uint32_t>(n)};
+      std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(begin), n, pair.slots[1].ids);
+      return std::swap(pair.slots[0], pair.slots[1]);
+    }
+    std::swap(pair.slots[0], pair.slots[1]);
+  }
+  const ShortSlot& slot = pair.slots[0];
+  if (slot.n == 1) {
+    ids.push_back(slot.ids[0]);
+  } else {
+    ids.insert(ids.end(), slot.ids, slot.ids + slot.n);
+  }
+}
+
+void PieceEncoder::encode_long(std::string_view piece, std::vector<int32_t>& ids) {
+  if (piece.size() > long_bytes) return merge(piece, ids);
+  uint64_t hash = piece.size();
+  for (size_t i = 0; i < piece.size(); i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, piece.data() + i, std::min<size_t>(8, piece.size() - i));
+    hash = mixed(hash, word);
+  }
+  LongSlot& slot = long_[hash >> 52];
+  if (slot.n_bytes == piece.size() && std::memcmp(slot.bytes, piece.data(), piece.size()) == 0) {
+    ids.insert(ids.end(), slot.ids, slot.ids + slot.n_ids);
+    return;
+  }
+  const size_t begin = ids.size();
+  merge(piece, ids);
+  const size_t n = ids.size() - begin;
+  if (n > long_ids) return;
+  slot.n_bytes = static_cast<uint16_t>(piece.size());
+  slot.n_ids = static_cast<uint16_t>(n);
+  std::memcpy(slot.bytes, piece.data(), piece.size());
+  std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(begin), n, slot.ids);
+}
+
+// Into the heap, if the symbol at `at` can be joined with the next one.
+void PieceEncoder::offer(uint32_t at) {
+  Symbol& symbol = symbols_[at];
+  symbol.rank = MergeTable::no_rank;
+  if (symbol.next == nothing) return;
+  const MergeTable::Joined joined = merges_.join(symbol.id, symbols_[symbol.next].id);
+  symbol.rank = joined.rank;
+  symbol.joined = joined.id;
+  if (joined.rank == MergeTable::no_rank) return;
+  heap_.push_back(uint64_t{joined.rank} << 32 | at);
+  std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
+}
+
+void PieceEncoder::merge(std::string_view piece, std::vector<int32_t>& ids) {
+  require(piece.size() < nothing, "places in a piece have 32 bits");
+  const uint32_t n = static_cast<uint32_t>(piece.size());
+  symbols_.clear();
+  heap_.clear();
+  for (uint32_t i = 0; i < n; ++i) {
+    symbols_.push_back({merges_.id_of_byte(static_cast<uint8_t>(piece[i])), MergeTable::no_rank, i == 0 ? nothing : i - 1,
+                        i + 1 == n ? nothing : i + 1, 0});
+  }
+  for (uint32_t i = 0; i < n; ++i) offer(i);
+  while (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
+    const uint32_t at = static_cast<uint32_t>(heap_.back()), rank = static_cast<uint32_t>(heap_.back() >> 32);
+    heap_.pop_back();
+    Symbol& symbol = symbols_[at];
+    if (symbol.id < 0 || symbol.rank != rank) continue;  // one of the two was joined in the meantime
+    Symbol& gone = symbols_[symbol.next];
+    symbol.id = symbol.joined;
+    symbol.next = gone.next;
+    gone.id = -1;
+    if (symbol.next != nothing) symbols_[symbol.next].before = at;
+    offer(at);
+    if (symbol.before != nothing) offer(symbol.before);
+  }
+  for (uint32_t i = 0; i != nothing && i < n; i = symbols_[i].next) ids.push_back(symbols_[i].id);
+}
+
+}  // namespace rk

@@ -1,0 +1,96 @@
+// Byte-pair encoding of pieces of text (Sennrich et al. 2016): neighbours are joined, the pair of the lowest rank first.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "data/tokenizers/tokenizer_json.h"
+
+namespace rk {
+
+// Which pairs are joined; read by all threads.
+class MergeTable {
+ public:
+  explicit MergeTable(const TokenizerJson& vocabulary, const std::string& file_name);
+
+  static constexpr uint32_t no_rank = ~uint32_t{0};
+  struct Joined {
+    uint32_t rank = no_rank;
+    int32_t id = 0;
+  };
+  Joined join(int32_t left, int32_t right) const {
+    for (size_t i = place_of(left, right);; i = (i + 1) & mask_) {
+      const Entry& e = entries_[i];
+      if (e.left == left && e.right == right) return {e.rank, e.id};
+      if (e.rank == no_rank) return {};
+    }
+  }
+  int32_t id_of_byte(uint8_t byte) const { return id_of_byte_[byte]; }
+
+ private:
+  struct Entry {
+    int32_t left = -1, right = -1;
+    uint32_t rank = no_rank;
+    int32_t id = 0;
+  };
+  size_t place_of(int32_t left, int32_t right) const {
+    const uint64_t key = static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+    return (key * 0x9E3779B97F4A7C15u >> 32) & mask_;
+  }
+  int32_t id_of_byte_[256];
+  std::vector<Entry> entries_;  // open addressing
+  size_t mask_ = 0;
+};
+
+// Ids of pieces, for one thread at a time: most pieces of a text were seen before, and are looked up as a whole. Nothing is allocated for a
+// piece, except that work space grows with the longest. Time: O(n log n) of a piece's bytes.
+class PieceEncoder {
+ public:
+  explicit PieceEncoder(const MergeTable& merges);
+  void encode(std::string_view piece, std::vector<int32_t>& ids) {
+    if (piece.size() <= short_bytes) {
+      encode_short(piece, ids);
+    } else {
+      encode_long(piece, ids);
+    }
+  }
+
+ private:
+  static constexpr size_t short_bytes = 15, short_ids = 3, short_pairs = 1 << 14;
+  static constexpr size_t long_bytes = 60, long_ids = 16, long_slots = 1 << 12;
+  struct ShortSlot {
+    uint64_t key[2] = {};  // bytes, zeros, number of bytes
+    int32_t ids[short_ids] = {};
+    uint32_t n = 0;
+  };
+  struct alignas(64) ShortPair {
+    ShortSlot slots[2];  // the one that was used last in front
+  };
+  struct LongSlot {
+    uint16_t n_bytes = 0, n_ids = 0;
+    char bytes[long_bytes];
+    int32_t ids[long_ids];
+  };
+
+  void encode_short(std::string_view piece, std::vector<int32_t>& ids);
+  void encode_long(std::string_view piece, std::vector<int32_t>& ids);
+  void merge(std::string_view piece, std::vector<int32_t>& ids);
+  void offer(uint32_t at);
+
+  const MergeTable& merges_;
+  std::vector<ShortPair> short_;
+  std::vector<LongSlot> long_;
+
+  // The piece that is being merged: symbols in a doubly linked list, joinable pairs in a heap by rank, then by place.
+  struct Symbol {
+    int32_t id;
+    uint32_t rank;  // of this and the next one
+    uint32_t before, next;
+    int32_t joined;  // id of both
+  };
+  std::vector<Symbol> symbols_;
+  std::vector<uint64_t> heap_;
+};
+
+}  // namespace rk
