@@ -285,6 +285,25 @@ TEST_F(OpenDataTest, TinyData) {
   EXPECT_NE(message.find("two.bin: byte 4: token 8"), std::string::npos) << message;
 }
 
+TEST_F(OpenDataTest, WhatIsCutIsSaid) {
+  const std::string prefix = tokens("data", counting({3, 9, 12}));
+  const auto remarks = [&](const char* dataload) {
+    std::string all;
+    for (const std::string& remark : open({.data_file = prefix, .ctx_len = 8, .dataload = dataload})->remarks()) all += remark + "\n";
+    return all;
+  };
+  EXPECT_NE(remarks("pad").find("1 of 3 documents are longer than a sample, and their last 3 of 24 tokens are not used"), std::string::npos)
+      << remarks("pad");
+  EXPECT_EQ(remarks("pack").find("longer"), std::string::npos);
+  EXPECT_NE(remarks("pack").find("samples: documents, as many as fit into 8 tokens, in shuffled order; states start anew"),
+            std::string::npos)
+      << remarks("pack");
+  for (const char* dataload : {"pad", "only", "pack"}) {
+    const DataOptions options{.data_file = tokens("ones", {{1}, {2}, {}}), .ctx_len = 8, .dataload = dataload};
+    EXPECT_NE(refusal_of([&] { open(options)->train_source(0); }).find("no documents of two tokens"), std::string::npos);
+  }
+}
+
 TEST_F(OpenDataTest, DocumentsByLength) {
   const std::string prefix = tokens("data", counting({3, 7, 2, 7, 5}));
   const auto sizes = [&](const char* sort) {
