@@ -42,6 +42,10 @@ class OpenData final : public DataSet {
       for (const std::string& warning : data.warnings()) all.push_back("warning: " + warning);
     });
     all.push_back(description(settings_));
+    for (const SharedTokens& data : data_.sources) {
+      if (settings_.dataload != Dataload::pad && settings_.dataload != Dataload::only) break;
+      if (std::string cut = cut_documents(*data, settings_.rules.ctx_len); !cut.empty()) all.push_back(std::move(cut));
+    }
     if (data_.sources.size() > 1) {
       const SourceMix mix(data_.weights);
       for (size_t s = 0; s < data_.sources.size(); ++s) {

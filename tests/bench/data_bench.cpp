@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
+#include "base/error.h"
 #include "base/rng.h"
 #include "data/binidx_writer.h"
 #include "data/open_data.h"
@@ -111,6 +113,28 @@ void open_large(benchmark::State& state, const char* dataload) {
 }
 BENCHMARK_CAPTURE(open_large, get, "get")->Iterations(2)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(open_large, pack, "pack")->Iterations(2)->Unit(benchmark::kMillisecond);
+
+// Text to token files: 64 MiB of lines, tokenized, with marks.
+void prepare_lines(benchmark::State& state) {
+  const testing_support::TemporaryFolder folder;
+  std::string lines;
+  const Random random(5, 6);
+  for (uint64_t draw = 0; lines.size() < 64u << 20;) {
+    lines += "{\"text\": \"";
+    for (int i = 0; i < 200; ++i) lines += cat(i == 0 ? "User: " : " ", "word", static_cast<int>(random.uniform(draw++) * 3000));
+    lines += "\"}\n";
+  }
+  std::ofstream(folder.path("text.jsonl"), std::ios::binary) << lines;
+  const DataOptions options{.data_file = folder.path("text.jsonl"), .data_type = "jsonl"};
+  for (auto _ : state) {
+    prepare_data(options, {.folder = folder.path("data"), .threads = static_cast<int>(state.range(0))});
+    state.PauseTiming();
+    std::filesystem::remove_all(folder.path("data"));
+    state.ResumeTiming();
+  }
+  state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(lines.size()));
+}
+BENCHMARK(prepare_lines)->Arg(1)->Arg(2)->Iterations(2)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace rk

@@ -176,6 +176,25 @@ TEST_F(LayoutTest, PiecesKnowWhoSpeaks) {
   }
 }
 
+TEST_F(LayoutTest, WindowsOfDocumentsKnowWhoSpeaks) {
+  std::vector<int32_t> document(40, 100);
+  document[5] = 1;                     // user
+  document[10] = 2, document[11] = 3;  // assistant
+  document[30] = 1;
+  const auto tokens = data({document, std::vector<int32_t>(20, 200)});  // the second has no turns: it counts, but for its last token
+  const RowRules rules{.ctx_len = 7, .doc_reset = true, .turns = RowRules::Turns::qa, .markers = {.user = {1}, .assistant = {2, 3}}};
+  const auto layout = make_window_layout(tokens, rules);
+  for (int64_t offset = 0; offset + 8 <= 60; ++offset) {
+    const Row row = filled(*layout, offset, 7);
+    for (int64_t k = 0; k < 7; ++k) {
+      const int64_t token = offset + k + 1;
+      if (token == 10) continue;  // a marker that a window ends in is seen by the next
+      EXPECT_EQ(row.targets[static_cast<size_t>(k)] != -100, (token >= 10 && token < 30) || (token > 40 && token < 59))
+          << offset << " " << token;
+    }
+  }
+}
+
 TEST_F(LayoutTest, DataWithoutAnythingToLearnIsRefused) {
   EXPECT_EQ(make_pack_layout(data({{}, {4}, {}}), {.ctx_len = 4}, false)->n_rows(), 0);
   EXPECT_NE(refusal_of([&] { open_binidx_tokens(folder_.path("none"), false); }).find("none.bin: cannot open"), std::string::npos);

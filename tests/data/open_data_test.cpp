@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <set>
 
-#include "data/sample_data.h"
+#include "data/open_data_fixture.h"
 #include "data/samples/audit.h"
 #include "data/samples/content_hash.h"
 #include "data/tokenizer.h"
@@ -16,37 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 using testing_support::counting;
 using testing_support::Documents;
+using testing_support::OpenDataTest;
 using testing_support::refusal_of;
 using testing_support::Row;
-using testing_support::TemporaryFolder;
-using testing_support::write_documents;
 using testing_support::write_text;
-
-class OpenDataTest : public testing::Test {
- protected:
-  std::string path(const std::string& name) const { return folder_.path(name); }
-  std::string proj() const { return folder_.path("proj/data"); }
-  std::unique_ptr<DataSet> open(const DataOptions& options, int threads = 1) const {
-    prepare_data(options, {.folder = proj(), .threads = threads});
-    return open_data(options, proj());
-  }
-  std::string tokens(const std::string& name, const Documents& documents) const {
-    write_documents(path(name), documents);
-    return path(name);
-  }
-  static std::vector<Row> draw(const BatchSource& source, int64_t first, int64_t n, int64_t ctx_len) {
-    std::vector<Row> rows;
-    for (int64_t number = first; number < first + n; ++number) rows.push_back(Row(ctx_len).draw(source, number));
-    return rows;
-  }
-  std::string jsonl(int n, const std::string& name = "text.jsonl") const {
-    std::string lines;
-    for (int i = 0; i < n; ++i) lines += cat("{\"text\": \"User: question ", i, "\\n\\nAssistant: answer ", i * i, "\"}\n");
-    write_text(path(name), lines);
-    return path(name);
-  }
-  TemporaryFolder folder_;
-};
 
 TEST_F(OpenDataTest, EveryOrderIsAPureFunctionOfTheNumber) {
   const std::string prefix = tokens("data", counting({30, 1, 5, 80, 0, 12, 44}));
@@ -115,21 +88,6 @@ TEST_F(OpenDataTest, InstructionsAreMixedIn) {
   int64_t n = 0;
   for (int64_t number = 1; number <= 1000; ++number) n += Row(4).draw(*source, number).offset >= 400;
   EXPECT_NEAR(static_cast<double>(n), 200, 1);
-}
-
-TEST_F(OpenDataTest, ShardsAreOneTextAndFoldersAreRead) {
-  fs::create_directories(path("shards/deep"));
-  tokens("shards/2", counting({5, 7}));
-  tokens("shards/1", {{100, 101}});
-  tokens("shards/deep/3", {{200, 201, 202}});
-  const auto data = open({.data_file = path("shards"), .ctx_len = 16, .order = "sequential"});
-  const Row row = Row(16).draw(*data->train_source(0), 1);
-  EXPECT_EQ(row.tokens, (std::vector<int32_t>{100, 101, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 200, 201}));
-  EXPECT_EQ(data->n_documents(), 4);
-  EXPECT_EQ(data->vocabulary(), 203);
-  EXPECT_EQ(data->token_files().size(), 6u);
-  fs::create_directories(path("empty"));
-  EXPECT_NE(refusal_of([&] { open({.data_file = path("empty")}); }).find("holds no files that end in .idx"), std::string::npos);
 }
 
 TEST_F(OpenDataTest, TextBecomesTokensOnceWhateverTheThreads) {
@@ -285,6 +243,25 @@ TEST_F(OpenDataTest, TinyData) {
   EXPECT_NE(message.find("two.bin: byte 4: token 8"), std::string::npos) << message;
 }
 
+TEST_F(OpenDataTest, WhatIsCutIsSaid) {
+  const std::string prefix = tokens("data", counting({3, 9, 12}));
+  const auto remarks = [&](const char* dataload) {
+    std::string all;
+    for (const std::string& remark : open({.data_file = prefix, .ctx_len = 8, .dataload = dataload})->remarks()) all += remark + "\n";
+    return all;
+  };
+  EXPECT_NE(remarks("pad").find("1 of 3 documents are longer than a sample, and their last 3 of 24 tokens are not used"), std::string::npos)
+      << remarks("pad");
+  EXPECT_EQ(remarks("pack").find("longer"), std::string::npos);
+  EXPECT_NE(remarks("pack").find("samples: documents, as many as fit into 8 tokens, in shuffled order; states start anew"),
+            std::string::npos)
+      << remarks("pack");
+  for (const char* dataload : {"pad", "only", "pack"}) {
+    const DataOptions options{.data_file = tokens("ones", {{1}, {2}, {}}), .ctx_len = 8, .dataload = dataload};
+    EXPECT_NE(refusal_of([&] { open(options)->train_source(0); }).find("no documents of two tokens"), std::string::npos);
+  }
+}
+
 TEST_F(OpenDataTest, DocumentsByLength) {
   const std::string prefix = tokens("data", counting({3, 7, 2, 7, 5}));
   const auto sizes = [&](const char* sort) {
@@ -365,66 +342,6 @@ TEST_F(OpenDataTest, AnswersAlone) {
       if (target > 0) shorter += tokenizer->decode({&target, 1});
     EXPECT_EQ(shorter, " answer 0");
   }
-}
-
-std::string npy(const std::string& descr, const std::string& shape, const std::string& data, const std::string& magic = "\x93NUMPY") {
-  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + ", }\n";
-  return magic + std::string("\x01\x00", 2) + static_cast<char>(header.size()) + '\0' + header + data;
-}
-
-TEST_F(OpenDataTest, ArraysOfNumbers) {
-  const std::string bytes("\1\0\2\0\3\0\4\0\5\0\6\0", 12);
-  write_text(path("a.npy"), npy("<u2", "(6,)", bytes));
-  const auto data = open({.data_file = path("a.npy"), .data_type = "numpy", .ctx_len = 5, .order = "sequential"});
-  EXPECT_EQ(Row(5).draw(*data->train_source(7), 1).targets, (std::vector<int32_t>{2, 3, 4, 5, 6}));
-  EXPECT_EQ(data->vocabulary(), 7);
-  const auto source = data->train_source(6);
-  EXPECT_NE(refusal_of([&] { Row(5).draw(*source, 1); }).find("token 6 is outside the vocabulary of 6"), std::string::npos);
-  write_text(path("a.npy"), npy("<i2", "(6,)", std::string("\1\0\2\0\xff\xff\4\0\5\0\6\0", 12)));
-  const auto negative = open({.data_file = path("a.npy"), .data_type = "numpy", .ctx_len = 5})->train_source(0);
-  EXPECT_NE(refusal_of([&] { Row(5).draw(*negative, 1); }).find("token -1"), std::string::npos);
-
-  const auto refused = [&](const std::string& content, const char* words) {
-    write_text(path("bad.npy"), content);
-    const std::string message = refusal_of([&] { open({.data_file = path("bad.npy"), .data_type = "numpy", .ctx_len = 1}); });
-    EXPECT_NE(message.find("bad.npy: byte "), std::string::npos) << message;
-    EXPECT_NE(message.find(words), std::string::npos) << message;
-  };
-  refused("", "not a .npy file");
-  refused(npy("<u2", "(6,)", bytes).substr(0, 9), "ends inside its header");
-  refused(npy("<u2", "(7,)", bytes), "do not fit");
-  refused(npy("<u2", "(2, 3)", bytes), "no vector");
-  refused(npy("<u2", "()", bytes), "no vector");
-  refused(npy("<u2", "(99999999999999999999,)", bytes), "no vector");
-  refused(npy("<u2", "(-1,)", bytes), "no vector");
-  refused(npy("|O", "(6,)", bytes), "pickle");
-  refused(npy("<f4", "(3,)", bytes), "not tokens");
-  for (size_t n = 0; n < 60; ++n) {  // cut anywhere, nothing breaks
-    write_text(path("cut.npy"), npy("<u2", "(6,)", bytes).substr(0, n));
-    EXPECT_NE(refusal_of([&] { open({.data_file = path("cut.npy"), .data_type = "numpy", .ctx_len = 1}); }), "") << n;
-  }
-
-  write_text(path("rows.u16"), bytes);
-  const DataOptions rows{.data_file = path("rows.u16"), .data_type = "uint16", .ctx_len = 4, .data_shuffle = false, .my_sample_len = 3};
-  const auto two = open(rows)->train_source(0);
-  EXPECT_EQ(two->n_samples_per_pass(), 2);
-  EXPECT_EQ(Row(4).draw(*two, 2).targets, (std::vector<int32_t>{5, 6, -100, -100}));
-  write_text(path("rows.u16"), bytes + "x");
-  EXPECT_NE(refusal_of([&] { open(rows); }).find("no whole rows"), std::string::npos);
-}
-
-TEST_F(OpenDataTest, TextsOfCharacters) {
-  write_text(path("train.txt"), "ab\r\nba\rcab");
-  write_text(path("val.txt"), "cc\nb");
-  DataOptions options{
-      .data_file = path("train.txt"), .data_type = "utf-8", .ctx_len = 3, .order = "sequential", .val_file = path("val.txt")};
-  const auto data = open(options);
-  EXPECT_EQ(data->vocabulary(), 4);
-  EXPECT_EQ(data->n_tokens(), 9);
-  EXPECT_EQ(Row(3).draw(*data->validation_source(4), 0).tokens, (std::vector<int32_t>{3, 3, 0}));
-  EXPECT_TRUE(fs::exists(path("proj/vocab.json")));
-  write_text(path("val.txt"), "d");
-  EXPECT_NE(refusal_of([&] { open(options); }).find("U+0064"), std::string::npos);
 }
 
 TEST(ContentHash, TellsDocumentsApart) {

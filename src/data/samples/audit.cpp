@@ -147,8 +147,9 @@ void look_at_pass(const OpenedData& data, size_t s, const SampleSettings& settin
   const int64_t ctx_len = settings.rules.ctx_len;
   const bool random = settings.order.kind == OrderRequest::Kind::random, whole = !settings.rules.doc_reset && !tokens.has_marks();
   const Usage usage = usage_of(*source, 1, tokens.n_tokens(), windows && whole && !random ? ctx_len : 1, ctx_len);
-  audit.lines.push_back(
-      cat(side, ": a pass has ", usage.samples, " samples; ", usage.targets, " tokens are targets, ", usage.unused, " are not"));
+  audit.lines.push_back(cat(side, ": a pass has ", usage.samples, " samples; ", usage.targets, " tokens are targets, ", usage.unused,
+                            " are not; ", usage.targets * 100 / std::max<int64_t>(1, usage.samples * ctx_len),
+                            " % of the places are targets"));
   if (random) {
     audit.lines.push_back(cat(side, ": order random promises nothing; samples that repeat tokens of others: ", usage.again.text()));
     return;

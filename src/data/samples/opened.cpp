@@ -7,6 +7,7 @@
 #include "data/samples/array_tokens.h"
 #include "data/samples/data_files.h"
 #include "data/samples/prepared.h"
+#include "data/samples/row.h"
 #include "data/sampling.h"
 
 namespace rk {
@@ -98,6 +99,12 @@ std::shared_ptr<const std::vector<int64_t>> by_length(const TokenData& data, boo
   return order;
 }
 
+bool has_targets(const TokenData& data) {
+  for (int64_t d = 0; d < data.n_documents(); ++d)
+    if (data.document_size(d) > 1) return true;
+  return false;
+}
+
 std::unique_ptr<BatchSource> qa_source(const OpenedData& data, const SampleSettings& settings, const RowRules& rules) {
   const SharedTokens& main = data.sources.front();
   window_order(*data.pile, {.kind = OrderRequest::Kind::random, .ctx_len = rules.ctx_len});  // refuses a pile that is too small
@@ -111,6 +118,17 @@ std::unique_ptr<BatchSource> qa_source(const OpenedData& data, const SampleSetti
 }
 
 }  // namespace
+
+std::string cut_documents(const TokenData& data, int64_t ctx_len) {
+  int64_t n = 0, tokens = 0;
+  for (BorderWalk<4096> walk(data, 0); !walk.done(); walk.advance()) {
+    const int64_t over = walk.end() - walk.begin() - (ctx_len + 1);
+    if (over > 0) ++n, tokens += over;
+  }
+  if (n == 0) return {};
+  return cat("warning: ", data.name(), ": ", n, " of ", data.n_documents(), " documents are longer than a sample, and their last ", tokens,
+             " of ", data.n_tokens(), " tokens are not used; use a larger --ctx_len, or --dataload pack");
+}
 
 OpenedData open_files(const DataOptions& options, const std::string& folder) {
   OpenedData all;
@@ -133,6 +151,7 @@ std::unique_ptr<BatchSource> training_source(const SharedTokens& data, const Sam
   const SharedLayout layout =
       settings.dataload == Dataload::pack ? make_pack_layout(data, rules, false) : make_document_layout(data, rules, settings.run_on);
   SampleOrder order = row_order(layout->n_rows(), request, *data);
+  if (settings.dataload != Dataload::pack && !has_targets(*data)) row_order(0, request, *data);  // refuses it
   if (settings.by_length) {
     order.kind = SampleOrder::Kind::table;
     order.table = by_length(*data, settings.long_first);

@@ -31,6 +31,9 @@ struct OpenedData {
 // folder: where prepared files lie.
 OpenedData open_files(const DataOptions& options, const std::string& folder);
 
+// What rows of one document each leave out: "" or a warning that names the number of documents and tokens.
+std::string cut_documents(const TokenData& data, int64_t ctx_len);
+
 // Samples of one of the sources, which are numbered from 0.
 std::unique_ptr<BatchSource> training_source(const SharedTokens& data, const SampleSettings& settings, const RowRules& rules,
                                              size_t number);

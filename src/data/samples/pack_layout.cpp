@@ -82,8 +82,8 @@ class PackLayout final : public Layout {
       const int64_t run_end = std::min(walk.end() - begin.token, n);
       if (run_end == place) continue;  // an empty document
       if (rules_.doc_reset && place < std::ssize(row.resets)) row.resets[static_cast<size_t>(place)] = 1;
-      weigh(walk.begin(), walk.end(), {.place = place, .n_real = run_end - place, .n_visible = run_end - place, .context = {}}, begin.token,
-            row);
+      weigher_.weigh({walk.begin(), walk.end()}, {.place = place, .n_real = run_end - place, .n_visible = run_end - place, .context = {}},
+                     begin.token, row);
       if ((rules_.doc_reset || rules_.turns != RowRules::Turns::all) && run_end < n) row.weights[static_cast<size_t>(run_end - 1)] = 0;
       place = run_end;
     }
@@ -91,37 +91,9 @@ class PackLayout final : public Layout {
     if (rules_.doc_reset || rules_.turns != RowRules::Turns::all || data_->has_marks()) drop_targets(row);
   }
 
-  void weigh(int64_t document_begin, int64_t document_end, RowRun run, int64_t row_begin, const SampleRow& row) const {
-    if (rules_.turns == RowRules::Turns::all) return;
-    const int64_t begin = row_begin + run.place, end = begin + run.n_real;
-    run.context.ends_document = end == document_end;
-    if (begin == document_begin && end == document_end) return weigh_run(rules_, run, row);
-    const int64_t from = std::max(document_begin, begin - farthest), to = std::min(document_end, end + farthest);
-    run.context.answering = last_turn_in(from, begin, document_end, rules_.markers) == 1;
-    run.context.answers_elsewhere = true;
-    weigh_run(rules_, run, row);
-    const auto weights = row.weights.subspan(static_cast<size_t>(run.place), static_cast<size_t>(run.n_real - 1));
-    if (std::any_of(weights.begin(), weights.end(), [](float w) { return w != 0; })) return;
-    run.context.answers_elsewhere = last_turn_in(from, to, document_end, answers_) >= 0;
-    weigh_run(rules_, run, row);
-  }
-
-  // What the last marker of `markers` that begins in [first, end) opens, or -1; it may reach beyond, but not beyond the document.
-  int last_turn_in(int64_t first, int64_t end, int64_t document_end, const TurnMarkers& markers) const {
-    std::array<int32_t, 1024 + longest_marker> tokens;
-    for (int64_t to = end; to > first;) {
-      const int64_t from = std::max(first, to - 1024), read_to = std::min(document_end, to + longest_marker);
-      const auto part = std::span(tokens).first(static_cast<size_t>(read_to - from));
-      data_->read(from, part, rules_.vocab);
-      if (const int turn = last_turn(part, to - from, markers); turn >= 0) return turn;
-      to = from;
-    }
-    return -1;
-  }
-
   SharedTokens data_;
   RowRules rules_;
-  TurnMarkers answers_{.user = rules_.markers.assistant, .assistant = rules_.markers.assistant};  // to look for answers alone
+  PieceWeigher weigher_{*data_, rules_};
   bool alone_;
   int64_t n_rows_ = 0;
   std::vector<RowBegin> entries_;  // of rows 0, 16, 32, ...

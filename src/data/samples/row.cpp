@@ -3,6 +3,11 @@
 #include "base/error.h"
 
 namespace rk {
+namespace {
+
+constexpr int64_t farthest = 1 << 20;  // tokens of a document that are searched for a turn on either side of a piece
+
+}  // namespace
 
 void read_row(const TokenData& data, int64_t offset, int64_t n, const RowRules& rules, const SampleRow& row) {
   const size_t n_places = static_cast<size_t>(std::min(n, rules.ctx_len)), n_targets = static_cast<size_t>(std::max<int64_t>(n - 1, 0));
@@ -31,6 +36,34 @@ void weigh_run(const RowRules& rules, const RowRun& run, const SampleRow& row) {
   } else {
     mask_se(tokens, run.n_real, rules.markers, run.context, weights);
   }
+}
+
+void PieceWeigher::weigh(DocumentSpan document, RowRun run, int64_t row_begin, const SampleRow& row) const {
+  if (rules_.turns == RowRules::Turns::all) return;
+  const int64_t begin = row_begin + run.place, end = begin + run.n_real;
+  run.context.ends_document = end == document.end;
+  if (begin == document.begin && end == document.end) return weigh_run(rules_, run, row);
+  const int64_t from = std::max(document.begin, begin - farthest), to = std::min(document.end, end + farthest);
+  run.context.answering = last_turn_in(from, begin, document.end, rules_.markers) == 1;
+  run.context.answers_elsewhere = true;
+  weigh_run(rules_, run, row);
+  const auto weights = row.weights.subspan(static_cast<size_t>(run.place), static_cast<size_t>(run.n_real - 1));
+  if (std::any_of(weights.begin(), weights.end(), [](float w) { return w != 0; })) return;
+  run.context.answers_elsewhere = last_turn_in(from, to, document.end, answers_) >= 0;
+  weigh_run(rules_, run, row);
+}
+
+// What the last marker of `markers` that begins in [first, end) opens, or -1; it may reach beyond, but not beyond the document.
+int PieceWeigher::last_turn_in(int64_t first, int64_t end, int64_t document_end, const TurnMarkers& markers) const {
+  std::array<int32_t, 1024 + longest_marker> tokens;
+  for (int64_t to = end; to > first;) {
+    const int64_t from = std::max(first, to - 1024), read_to = std::min(document_end, to + longest_marker);
+    const auto part = std::span(tokens).first(static_cast<size_t>(read_to - from));
+    data_.read(from, part, rules_.vocab);
+    if (const int turn = last_turn(part, to - from, markers); turn >= 0) return turn;
+    to = from;
+  }
+  return -1;
 }
 
 void apply_marks(const TokenData& data, int64_t offset, int64_t n, const SampleRow& row) {

@@ -22,6 +22,27 @@ void read_row(const TokenData& data, int64_t offset, int64_t n, const RowRules& 
 // Weights of the run's targets, by the rules on turns.
 void weigh_run(const RowRules& rules, const RowRun& run, const SampleRow& row);
 
+struct DocumentSpan {
+  int64_t begin = 0, end = 0;  // tokens
+};
+
+// weigh_run() for runs that may be pieces of a document: knows what was opened ahead of them. Of long documents 2^20 tokens on either
+// side of a piece are searched.
+class PieceWeigher {
+ public:
+  // Both live as long.
+  PieceWeigher(const TokenData& data, const RowRules& rules) : data_(data), rules_(rules) {}
+  // row_begin: offset of the row's first token.
+  void weigh(DocumentSpan document, RowRun run, int64_t row_begin, const SampleRow& row) const;
+
+ private:
+  int last_turn_in(int64_t first, int64_t end, int64_t document_end, const TurnMarkers& markers) const;
+
+  const TokenData& data_;
+  const RowRules& rules_;
+  TurnMarkers answers_{.user = rules_.markers.assistant, .assistant = rules_.markers.assistant};  // to look for answers alone
+};
+
 // Targets that the data says do not count: tokens [offset + 1, offset + n) are targets.
 void apply_marks(const TokenData& data, int64_t offset, int64_t n, const SampleRow& row);
 

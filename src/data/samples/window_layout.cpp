@@ -38,8 +38,14 @@ class WindowLayout final : public Layout {
   // Each document of the window is a run.
   void split(int64_t offset, int64_t n, const SampleRow& row) const {
     int64_t place = 0;
+    DocumentSpan document;  // of the index; unknown where zeros are borders
     const auto end_run = [&](int64_t end) {
-      weigh_run(rules_, {.place = place, .n_real = end - place, .n_visible = end - place, .context = {}}, row);
+      const RowRun run{.place = place, .n_real = end - place, .n_visible = end - place, .context = {}};
+      if (document.end > offset + place) {
+        weigher_.weigh(document, run, offset, row);
+      } else {
+        weigh_run(rules_, run, row);
+      }
       place = end;
       if (end == n) return;
       row.weights[static_cast<size_t>(end - 1)] = 0;  // the first token of a document follows from nothing
@@ -52,15 +58,18 @@ class WindowLayout final : public Layout {
     BorderWalk<32> walk(*data_, data_->document_of(offset));
     if (!row.resets.empty() && walk.begin() == offset) row.resets[0] = 1;
     for (; !walk.done() && walk.end() < offset + n; walk.advance()) {
+      if (!by_zeros_) document = {walk.begin(), walk.end()};
       end_run_at_zeros(walk.end() - offset);
       if (walk.end() - offset > place) end_run(walk.end() - offset);
     }
+    if (!by_zeros_ && !walk.done()) document = {walk.begin(), walk.end()};
     end_run_at_zeros(n);
     end_run(n);
   }
 
   SharedTokens data_;
   RowRules rules_;
+  PieceWeigher weigher_{*data_, rules_};
   bool by_zeros_ = false;
 };
 
