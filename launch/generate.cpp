@@ -33,8 +33,9 @@ struct GenerateOptions {
 bool read_options(GenerateOptions& o, int argc, char** argv) {
   CLI::App app{"Continues a text with a model", "rookery generate"};
   app.add_option("MODEL", o.model, "weights (.pth, .safetensors, .h5), a checkpoint folder, or a proj_dir")->required();
-  app.add_option("--tokenizer", o.tokenizer,
-                 "world, bytes, char:VOCAB.json, a vocabulary file, or ids (numbers with blanks); default: the model's own");
+  app.add_option(
+      "--tokenizer", o.tokenizer,
+      "world, neox, bytes, char:VOCAB.json, a tokenizer.json or vocabulary file, or ids (numbers with blanks); default: the model's own");
   auto* prompt = app.add_option("--prompt", o.prompt, "text to continue");
   app.add_option("--prompt_file", o.prompt_file, "file with the text to continue")->excludes(prompt);
   app.add_option("--length", o.length, "tokens to make at most")->check(CLI::NonNegativeNumber)->capture_default_str();
@@ -103,10 +104,11 @@ std::unique_ptr<Tokenizer> tokenizer_of(const GenerateOptions& o, const Generato
   if (spec.empty())
     if (const auto own = model.metadata().find("tokenizer"); own != model.metadata().end()) spec = own->second;
   if (spec.empty() && model.vocab_size() >= 65530) spec = "world";
+  if (spec.empty() && model.vocab_size() == 50277) spec = "neox";
   if (spec.empty() && model.vocab_size() == 257) spec = "bytes";
   if (spec.empty())
     fail(cat(o.model, " does not tell its tokenizer, and ", model.vocab_size(),
-             " ids fit neither world nor bytes; give --tokenizer world, bytes, char:VOCAB.json, a vocabulary file, or ids"));
+             " ids fit neither world, neox nor bytes; give --tokenizer world, neox, bytes, char:VOCAB.json, FILE, or ids"));
   if (spec == "ids") return std::make_unique<NumberTokenizer>(model.vocab_size());
   return make_tokenizer(spec);
 }
