@@ -54,10 +54,11 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelOptions& o, const Generator& 
   if (spec.empty())
     if (const auto own = model.metadata().find("tokenizer"); own != model.metadata().end()) spec = own->second;
   if (spec.empty() && model.vocab_size() >= 65530) spec = "world";
+  if (spec.empty() && model.vocab_size() == 50277) spec = "neox";
   if (spec.empty() && model.vocab_size() == 257) spec = "bytes";
   if (spec.empty())
     fail(cat(o.path, " does not tell its tokenizer, and ", model.vocab_size(),
-             " ids fit neither world nor bytes; give --tokenizer world, bytes, char:VOCAB.json, a vocabulary file, or ids"));
+             " ids fit neither world, neox nor bytes; give --tokenizer world, neox, bytes, char:VOCAB.json, FILE, or ids"));
   if (spec == "ids") return std::make_unique<NumberTokenizer>(model.vocab_size());
   return make_tokenizer(spec);
 }
@@ -67,7 +68,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelOptions& o, const Generator& 
 void add_model_options(CLI::App& app, ModelOptions& o) {
   app.add_option("MODEL", o.path, "weights (.pth, .safetensors, .h5), a checkpoint folder, or a proj_dir")->required();
   app.add_option("--tokenizer", o.tokenizer,
-                 "world, bytes, char:VOCAB.json, a vocabulary file, or ids (numbers with blanks); default: the model's own");
+                 "world, neox, bytes, char:VOCAB.json, a tokenizer.json or vocabulary file, or ids (numbers with blanks); default: the model's own");
   app.add_option("--threads", o.threads, "0 = all cores")->check(CLI::Range(0, 4096))->capture_default_str();
   app.add_option("--precision", o.precision, "what is computed in; fp16 on a GPU only, fp64 on the CPU only")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16", "fp64"}))

@@ -27,7 +27,7 @@ void ProgressLine::show(int64_t bytes_done, int64_t in_all) {
     on_terminal_ = isatty(STDERR_FILENO) != 0;
   }
   const double now = seconds();
-  if (now - shown_at_ < (on_terminal_ ? 0.2 : 10)) return;
+  if (now - shown_at_ < (on_terminal_ ? 0.2 : 5)) return;
   shown_at_ = now;
   const double done = static_cast<double>(bytes_done), rate = static_cast<double>(bytes_done - begin_bytes_) / now;
   std::string text = bytes_text(done);

@@ -5,7 +5,7 @@
 
 namespace rk {
 
-// A line on a terminal, rewritten a few times a second; elsewhere a line every ten seconds.
+// A line on a terminal, rewritten a few times a second; elsewhere a line every five seconds.
 class ProgressLine {
  public:
   // in_all: 0 = unknown. The first call says where it begins.

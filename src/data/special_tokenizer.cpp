@@ -45,6 +45,7 @@ class SpecialTokenizer final : public Tokenizer {
     }
     return base_->bytes_of(id);
   }
+  bool is_special(int32_t id) const override { return base_->is_special(id); }
   int64_t vocab_size() const override { return base_->vocab_size(); }
   int32_t end_of_document() const override { return base_->end_of_document(); }
   std::string name() const override { return base_->name(); }

@@ -60,6 +60,7 @@ bool begins_like_json(const std::string& path) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec) {
+  if (spec.empty()) return make_tokenizer(default_tokenizer());
   if (spec == "world") return make_world_tokenizer();
   if (spec == "neox") return make_bpe_tokenizer();
   if (spec == "bytes") return make_bytes_tokenizer();

@@ -41,7 +41,7 @@ std::unique_ptr<Tokenizer> make_special_tokenizer(std::shared_ptr<const Tokenize
 // One id per Unicode code point, sorted; end-of-document id appended. vocab.json as the reference writes it ({"0": "c", ...}).
 std::unique_ptr<Tokenizer> make_char_tokenizer(const std::string& vocab_json_file);
 // "world", "neox", "bytes", "char:PATH/vocab.json", or a path to a tokenizer.json or a vocabulary of the world form, told apart by what
-// they hold; unknown: refused with the names that exist.
+// they hold; "": default_tokenizer(); unknown: refused with the names that exist.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec);
 // What old scripts mean without naming a tokenizer: "world", or "neox" where the environment says RWKV_VOCAB=20B.
 std::string default_tokenizer();

@@ -33,8 +33,7 @@ Options files() {
       real("instruct_data_ratio", &C::instruct_data_ratio, {0, 1}, "share of samples from instruct_data_file"),
       common(
           old({"val_data_file", "validation_file_dir"}, text("val_file", &C::val_file, "a path as of data_file", "data for validation"))),
-      common(old({"train_split_ratio"},
-                 real("val_split", &C::val_split, {0, 1, false, true}, "share of the documents that is kept for validation"))),
+      common(real("val_split", &C::val_split, {0, 1, false, true}, "share of the documents that is kept for validation")),
   };
 }
 

@@ -111,6 +111,15 @@ bool translate_my_exit(const std::string& value, ConfigOption::Meaning& meaning)
   return epoch && *epoch >= 0;
 }
 
+// TrainChatGalRWKV's share of the data that is trained on; all of it where nothing less is given.
+bool translate_train_split(const std::string& value, ConfigOption::Meaning& meaning) {
+  if (lower_case(value) == "none") return true;
+  const auto share = read_real(value);
+  if (!share || *share <= 0) return false;
+  if (*share < 1) meaning = {{"val_split", show_real(1 - *share)}};
+  return true;
+}
+
 void add_translated(Options& all) {
   ConfigOption strategy = translated("strategy", "auto, single_device, ddp, fsdp or deepspeed_stage_1, 2, 3, with or without _offload",
                                      "zero 0 to 3", translate_strategy);
@@ -124,6 +133,7 @@ void add_translated(Options& all) {
   all.push_back(
       translated("train_type", "normal, none, infctx or state", "infctx: chunk_ctx 512, unless chunk_ctx is given", translate_train_type));
   all.push_back(translated("ds_bucket_mb", "a whole number from 1 on", "bucket_mib: millions of elements of 4 bytes", translate_ds_bucket));
+  all.push_back(translated("train_split_ratio", "none, or a number above 0", "1 - val_split", translate_train_split));
   all.push_back(translated("my_exit", "a whole number from 0 on", "epoch_count - 1", translate_my_exit));
 }
 

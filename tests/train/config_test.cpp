@@ -156,6 +156,13 @@ TEST(Config, ThePrintedRecordReadsBackToTheSameRun) {
   EXPECT_EQ(again.text, from_files);
 }
 
+TEST(Config, TheShareThatIsTrainedOnLeavesTheRestForValidation) {
+  EXPECT_NEAR(parsed("--train_split_ratio 0.9").val_split, 0.1, 1e-15);
+  EXPECT_EQ(parsed("--train_split_ratio 1").val_split, 0);
+  EXPECT_EQ(parsed("--train_split_ratio None").val_split, 0);
+  expect_contains(refusal("--train_split_ratio 0"), {"--train_split_ratio 0"});
+}
+
 TEST(Config, OldSpellingsOfParallelismAndPrecision) {
   EXPECT_EQ(parsed("--strategy deepspeed_stage_2").zero, 2);
   EXPECT_EQ(parsed("--strategy deepspeed_stage_3").zero, 3);

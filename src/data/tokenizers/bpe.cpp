@@ -11,6 +11,7 @@ namespace rk {
 namespace {
 
 constexpr uint32_t nothing = ~uint32_t{0};
+constexpr uint32_t kept_symbols = 1 << 16;  // work space of a longer piece is given back
 
 uint64_t mixed(uint64_t a, uint64_t b) {
   const uint64_t h = (a ^ 0x2545F4914F6CDD1Du) * 0x9E3779B97F4A7C15u ^ std::rotl(b, 29) * 0xD6E8FEB86659FD93u;
@@ -116,6 +117,7 @@ void PieceEncoder::merge(std::string_view piece, std::vector<int32_t>& ids) {
     if (symbol.before != nothing) offer(symbol.before);
   }
   for (uint32_t i = 0; i != nothing && i < n; i = symbols_[i].next) ids.push_back(symbols_[i].id);
+  if (n > kept_symbols) std::vector<Symbol>().swap(symbols_), std::vector<uint64_t>().swap(heap_);
 }
 
 }  // namespace rk

@@ -45,7 +45,7 @@ class MergeTable {
 };
 
 // Ids of pieces, for one thread at a time: most pieces of a text were seen before, and are looked up as a whole. Nothing is allocated for a
-// piece, except that work space grows with the longest. Time: O(n log n) of a piece's bytes.
+// piece, unless it is longer than all before. Time: O(n log n) of a piece's bytes.
 class PieceEncoder {
  public:
   explicit PieceEncoder(const MergeTable& merges);
