@@ -81,7 +81,7 @@ void show_sample(const BatchSource& source, int64_t number, const TokenText& tex
   const char* const bold = colour ? "\033[1m" : "";
   const char* const plain = colour ? "\033[0m" : "";
   for (size_t i = 0; i < row.tokens.size(); ++i) {
-    if (row.resets[i] != 0) std::printf("%s-- a document begins --%s\n", bold, plain);
+    if (row.resets[i] != 0) std::printf("%s-- a document begins, or a piece of one --%s\n", bold, plain);
     const bool counts = row.targets[i] >= 0;
     std::printf("%s%6zu %7d  %-24s -> %s%s\n", counts ? green : grey, i, row.tokens[i], text.of(row.tokens[i]).c_str(),
                 counts ? cat(row.targets[i], "  ", text.of(row.targets[i])).c_str() : "-", plain);

@@ -1,6 +1,7 @@
 #include "data/binidx.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -229,11 +230,18 @@ void Binidx::document_offsets(int64_t first, std::span<int64_t> out) const {
            cat("the pointer of sequence ", out_of_order_, " is not the sum of the sizes before it, so its documents cannot be told apart; ",
                "make the files again"));
   }
-  const int64_t item = static_cast<int64_t>(size_of(dtype_));
+  const int shift = std::countr_zero(size_of(dtype_));  // a division would be half of the time
+  const std::byte* pointers = idx_.bytes().data() + pointers_at_;
+  if (one_sequence_each_) {
+    const size_t n = static_cast<size_t>(std::clamp<int64_t>(n_sequences_ - first, 0, std::ssize(out)));
+    if (n > 0) std::memcpy(out.data(), pointers + 8 * first, 8 * n);
+    for (size_t i = 0; i < n; ++i) out[i] >>= shift;
+    std::fill(out.begin() + static_cast<int64_t>(n), out.end(), n_indexed_);
+    return;
+  }
   for (size_t i = 0; i < out.size(); ++i) {
-    const int64_t d = first + static_cast<int64_t>(i);
-    const int64_t sequence = one_sequence_each_ ? d : document_begin(d);
-    out[i] = sequence == n_sequences_ ? n_indexed_ : byte_pointer(sequence) / item;
+    const int64_t sequence = document_begin(first + static_cast<int64_t>(i));
+    out[i] = sequence == n_sequences_ ? n_indexed_ : byte_pointer(sequence) >> shift;
   }
 }
 

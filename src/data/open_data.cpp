@@ -41,6 +41,7 @@ class OpenData final : public DataSet {
     data_.for_all([&](const TokenData& data) {
       for (const std::string& warning : data.warnings()) all.push_back("warning: " + warning);
     });
+    all.push_back(description(settings_));
     if (data_.sources.size() > 1) {
       const SourceMix mix(data_.weights);
       for (size_t s = 0; s < data_.sources.size(); ++s) {

@@ -114,3 +114,5 @@ BENCHMARK_CAPTURE(open_large, pack, "pack")->Iterations(2)->Unit(benchmark::kMil
 
 }  // namespace
 }  // namespace rk
+
+BENCHMARK_MAIN();

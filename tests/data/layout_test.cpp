@@ -146,6 +146,13 @@ TEST_F(LayoutTest, OneDocumentIsDividedAtItsZeros) {
   EXPECT_EQ(row.resets, (std::vector<uint8_t>{1, 0, 0, 1, 0, 1, 1, 0}));
 }
 
+TEST_F(LayoutTest, FilesOfOneDocumentEachAreDividedAtTheirZeros) {
+  const SharedTokens both = join_tokens({data({{5, 6, 0, 7}}), data({{8, 0, 9, 4, 3}})});
+  const Row row = filled(*make_window_layout(both, {.ctx_len = 8, .doc_reset = true}), 0, 8);
+  EXPECT_EQ(row.targets, (std::vector<int32_t>{6, 0, -100, -100, 0, -100, 4, 3}));
+  EXPECT_EQ(row.resets, (std::vector<uint8_t>{1, 0, 0, 1, 1, 0, 1, 0}));
+}
+
 // A turn that a piece inherits, wherever the document is cut.
 TEST_F(LayoutTest, PiecesKnowWhoSpeaks) {
   std::vector<int32_t> document{9};

@@ -267,6 +267,7 @@ TEST_F(OpenDataTest, OptionsThatDoNotGoTogetherAreRefused) {
   refused({.val_file = prefix, .val_split = 0.5}, "--val_file");
   refused({.max_eval_samples = 5}, "--val_file");
   refused({.data_type = "numpy", .loss_mask = "qa"}, "--loss_mask qa");
+  refused({.data_type = "utf-8", .doc_reset = 1}, "--doc_reset 1");
   refused({.ctx_len = 200}, "too few");
 }
 
@@ -320,6 +321,32 @@ TEST_F(OpenDataTest, HostileMarksAreRefused) {
   EXPECT_NE(refusal_of([&] { open(options); }).find("byte 16"), std::string::npos);
 }
 
+TEST_F(OpenDataTest, WhatDoesNotCountInTheTextDoesNotInAnyRow) {
+  write_text(path("script.jsonl"),
+             "{\"text\": \"Bob: hi\\n\\nAlice: hello Bob\\n\\n\"}\n{\"text\": \"Bob: nobody answers\"}\n"
+             "{\"text\": \"Alice: once more\\n\\nBob: fine\\n\\nAlice: good\"}\n");
+  const auto tokenizer = make_world_tokenizer();
+  for (const char* dataload : {"pad", "only", "pack", "get"}) {
+    DataOptions options{
+        .data_file = path("script.jsonl"), .data_type = "jsonl", .ctx_len = 12, .dataload = dataload, .order = "sequential"};
+    options.select_name = "Alice";
+    options.append_eod = false;
+    const auto data = open(options);
+    EXPECT_EQ(data->n_documents(), 2) << "a script without Alice is left out";
+    EXPECT_EQ(data->token_files().size(), 3u) << ".bin, .idx, .mask";
+    const auto source = data->train_source(0);
+    std::string said;
+    for (const Row& row : draw(*source, 1, source->n_samples_per_pass(), 12))
+      for (int32_t target : row.targets)
+        if (target >= 0) said += tokenizer->decode({&target, 1});
+    // windows leave out the end of the text
+    EXPECT_EQ(said, std::string(" hello Bob\n\n once more") + (dataload[0] == 'g' ? "" : "\n\n good")) << dataload;
+    std::string remarks;
+    for (const std::string& remark : data->remarks()) remarks += remark + "\n";
+    EXPECT_NE(remarks.find("1 lines have nothing to learn from"), std::string::npos) << remarks;
+  }
+}
+
 TEST_F(OpenDataTest, AnswersAlone) {
   for (const char* mask : {"qa", "se"}) {
     DataOptions options{.data_file = jsonl(3), .data_type = "jsonl", .ctx_len = 32, .data_shuffle = false, .loss_mask = mask};
@@ -338,6 +365,66 @@ TEST_F(OpenDataTest, AnswersAlone) {
       if (target > 0) shorter += tokenizer->decode({&target, 1});
     EXPECT_EQ(shorter, " answer 0");
   }
+}
+
+std::string npy(const std::string& descr, const std::string& shape, const std::string& data, const std::string& magic = "\x93NUMPY") {
+  std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + ", }\n";
+  return magic + std::string("\x01\x00", 2) + static_cast<char>(header.size()) + '\0' + header + data;
+}
+
+TEST_F(OpenDataTest, ArraysOfNumbers) {
+  const std::string bytes("\1\0\2\0\3\0\4\0\5\0\6\0", 12);
+  write_text(path("a.npy"), npy("<u2", "(6,)", bytes));
+  const auto data = open({.data_file = path("a.npy"), .data_type = "numpy", .ctx_len = 5, .order = "sequential"});
+  EXPECT_EQ(Row(5).draw(*data->train_source(7), 1).targets, (std::vector<int32_t>{2, 3, 4, 5, 6}));
+  EXPECT_EQ(data->vocabulary(), 7);
+  const auto source = data->train_source(6);
+  EXPECT_NE(refusal_of([&] { Row(5).draw(*source, 1); }).find("token 6 is outside the vocabulary of 6"), std::string::npos);
+  write_text(path("a.npy"), npy("<i2", "(6,)", std::string("\1\0\2\0\xff\xff\4\0\5\0\6\0", 12)));
+  const auto negative = open({.data_file = path("a.npy"), .data_type = "numpy", .ctx_len = 5})->train_source(0);
+  EXPECT_NE(refusal_of([&] { Row(5).draw(*negative, 1); }).find("token -1"), std::string::npos);
+
+  const auto refused = [&](const std::string& content, const char* words) {
+    write_text(path("bad.npy"), content);
+    const std::string message = refusal_of([&] { open({.data_file = path("bad.npy"), .data_type = "numpy", .ctx_len = 1}); });
+    EXPECT_NE(message.find("bad.npy: byte "), std::string::npos) << message;
+    EXPECT_NE(message.find(words), std::string::npos) << message;
+  };
+  refused("", "not a .npy file");
+  refused(npy("<u2", "(6,)", bytes).substr(0, 9), "ends inside its header");
+  refused(npy("<u2", "(7,)", bytes), "do not fit");
+  refused(npy("<u2", "(2, 3)", bytes), "no vector");
+  refused(npy("<u2", "()", bytes), "no vector");
+  refused(npy("<u2", "(99999999999999999999,)", bytes), "no vector");
+  refused(npy("<u2", "(-1,)", bytes), "no vector");
+  refused(npy("|O", "(6,)", bytes), "pickle");
+  refused(npy("<f4", "(3,)", bytes), "not tokens");
+  for (size_t n = 0; n < 60; ++n) {  // cut anywhere, nothing breaks
+    write_text(path("cut.npy"), npy("<u2", "(6,)", bytes).substr(0, n));
+    EXPECT_NE(refusal_of([&] { open({.data_file = path("cut.npy"), .data_type = "numpy", .ctx_len = 1}); }), "") << n;
+  }
+
+  write_text(path("rows.u16"), bytes);
+  const DataOptions rows{.data_file = path("rows.u16"), .data_type = "uint16", .ctx_len = 4, .data_shuffle = false, .my_sample_len = 3};
+  const auto two = open(rows)->train_source(0);
+  EXPECT_EQ(two->n_samples_per_pass(), 2);
+  EXPECT_EQ(Row(4).draw(*two, 2).targets, (std::vector<int32_t>{5, 6, -100, -100}));
+  write_text(path("rows.u16"), bytes + "x");
+  EXPECT_NE(refusal_of([&] { open(rows); }).find("no whole rows"), std::string::npos);
+}
+
+TEST_F(OpenDataTest, TextsOfCharacters) {
+  write_text(path("train.txt"), "ab\r\nba\rcab");
+  write_text(path("val.txt"), "cc\nb");
+  DataOptions options{
+      .data_file = path("train.txt"), .data_type = "utf-8", .ctx_len = 3, .order = "sequential", .val_file = path("val.txt")};
+  const auto data = open(options);
+  EXPECT_EQ(data->vocabulary(), 4);
+  EXPECT_EQ(data->n_tokens(), 9);
+  EXPECT_EQ(Row(3).draw(*data->validation_source(4), 0).tokens, (std::vector<int32_t>{3, 3, 0}));
+  EXPECT_TRUE(fs::exists(path("proj/vocab.json")));
+  write_text(path("val.txt"), "d");
+  EXPECT_NE(refusal_of([&] { open(options); }).find("U+0064"), std::string::npos);
 }
 
 TEST(ContentHash, TellsDocumentsApart) {

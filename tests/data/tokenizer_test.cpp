@@ -113,6 +113,20 @@ TEST(WorldTokenizer, TakesTheLongestEntryAtEveryPlace) {
   }
 }
 
+// Words that were seen before are not matched again.
+TEST(WorldTokenizer, RepeatedWordsGiveTheSameIds) {
+  const auto entries = parse_world_vocab(shipped_world_vocab(), "vocab");
+  const auto tokenizer = make_world_tokenizer();
+  const std::vector<std::string> words = {
+      " the", " earth.",        "\n\nAnd", " \xC2\xA1vi\xC3\xB3!", "  ", " !",        " internationalisation", "\n",        ".\n",
+      "\n ",  "\xE3\x80\x82\n", "a",       " 1234567890123",       "\t", " \x01\x01", std::string(1, '\0'),    " xqzjkvwpq"};
+  const Random random(5, 0);
+  std::string text;
+  for (uint64_t i = 0; i < 300; ++i) text += words[static_cast<size_t>(random.uniform(i) * static_cast<double>(words.size()))];
+  const std::vector<int32_t> expected = longest_matches(entries, text);
+  for (int again = 0; again < 3; ++again) ASSERT_EQ(encode(*tokenizer, text), expected);
+}
+
 TEST(WorldTokenizer, BytesComeBack) {
   const auto tokenizer = make_world_tokenizer();
   for (const std::string& text : sample_texts()) EXPECT_EQ(tokenizer->decode(encode(*tokenizer, text)), text);

@@ -127,16 +127,16 @@ std::vector<Document> look_at_documents(const TokenData& data, int64_t ctx_len, 
   return hashes;
 }
 
-void compare_sides(const std::vector<Document>& training, const std::vector<Document>& validation, DataAudit& audit) {
+void compare_sides(const std::vector<Document>& training, std::vector<Document> validation, DataAudit& audit) {
+  std::sort(validation.begin(), validation.end(), [](const Document& a, const Document& b) { return a.number < b.number; });
   Named shared;
   for (const Document& document : validation) {
     const auto at =
         std::lower_bound(training.begin(), training.end(), document.hash, [](const Document& d, uint64_t hash) { return d.hash < hash; });
     if (at != training.end() && at->hash == document.hash) shared.add(cat("validation ", document.number, " is training ", at->number));
   }
-  audit.lines.push_back(cat("documents in both training and validation: ", shared.text()));
-  if (shared.n() > 0)
-    audit.breaches.push_back(cat(shared.n(), " documents of the validation data are training data, too: ", shared.text()));
+  audit.lines.push_back(cat("documents in both training and validation: ", shared.n()));
+  if (shared.n() > 0) audit.breaches.push_back(cat("documents of the validation data are training data, too: ", shared.text()));
 }
 
 // One of the sources of the training data.

@@ -84,7 +84,7 @@ class PackLayout final : public Layout {
       if (rules_.doc_reset && place < std::ssize(row.resets)) row.resets[static_cast<size_t>(place)] = 1;
       weigh(walk.begin(), walk.end(), {.place = place, .n_real = run_end - place, .n_visible = run_end - place, .context = {}}, begin.token,
             row);
-      if (rules_.doc_reset && run_end < n) row.weights[static_cast<size_t>(run_end - 1)] = 0;
+      if ((rules_.doc_reset || rules_.turns != RowRules::Turns::all) && run_end < n) row.weights[static_cast<size_t>(run_end - 1)] = 0;
       place = run_end;
     }
     apply_marks(*data_, begin.token, n, row);
@@ -102,8 +102,7 @@ class PackLayout final : public Layout {
     weigh_run(rules_, run, row);
     const auto weights = row.weights.subspan(static_cast<size_t>(run.place), static_cast<size_t>(run.n_real - 1));
     if (std::any_of(weights.begin(), weights.end(), [](float w) { return w != 0; })) return;
-    const TurnMarkers answers{.user = rules_.markers.assistant, .assistant = rules_.markers.assistant};
-    run.context.answers_elsewhere = last_turn_in(from, to, document_end, answers) >= 0;
+    run.context.answers_elsewhere = last_turn_in(from, to, document_end, answers_) >= 0;
     weigh_run(rules_, run, row);
   }
 
@@ -122,6 +121,7 @@ class PackLayout final : public Layout {
 
   SharedTokens data_;
   RowRules rules_;
+  TurnMarkers answers_{.user = rules_.markers.assistant, .assistant = rules_.markers.assistant};  // to look for answers alone
   bool alone_;
   int64_t n_rows_ = 0;
   std::vector<RowBegin> entries_;  // of rows 0, 16, 32, ...

@@ -32,11 +32,11 @@ void drop_targets(const SampleRow& row);
 template <size_t N>
 class BorderWalk {
  public:
-  BorderWalk(const TokenData& data, int64_t document) : data_(data), first_(document) { load(); }
+  BorderWalk(const TokenData& data, int64_t document) : data_(data), n_documents_(data.n_documents()), first_(document) { load(); }
   int64_t document() const { return first_ + at_; }
   int64_t begin() const { return begins_[static_cast<size_t>(at_)]; }
   int64_t end() const { return begins_[static_cast<size_t>(at_) + 1]; }
-  bool done() const { return document() >= data_.n_documents(); }
+  bool done() const { return document() >= n_documents_; }
   void advance() {
     if (++at_ + 1 < n_) return;
     first_ += at_;
@@ -46,12 +46,12 @@ class BorderWalk {
  private:
   void load() {
     at_ = 0;
-    n_ = std::min<int64_t>(N, data_.n_documents() + 1 - first_);
+    n_ = std::min<int64_t>(N, n_documents_ + 1 - first_);
     if (n_ > 0) data_.document_begins(first_, std::span(begins_).first(static_cast<size_t>(n_)));
   }
 
   const TokenData& data_;
-  int64_t first_, at_ = 0, n_ = 0;
+  int64_t n_documents_, first_, at_ = 0, n_ = 0;
   std::array<int64_t, N> begins_;
 };
 

@@ -155,6 +155,8 @@ SampleSettings settings_of(const DataOptions& o) {
   RowRules& rules = s.rules;
   rules.ctx_len = o.ctx_len;
   rules.doc_reset = o.doc_reset == 1 || (o.doc_reset == -1 && s.dataload == Dataload::pack);
+  if (rules.doc_reset && is_text(o) && !is_lines(o))
+    fail(cat("--doc_reset 1: --data_type ", o.data_type, " is one text without documents, at which states could start anew"));
   if (o.loss_mask == "qa") rules.turns = RowRules::Turns::qa;
   if (o.loss_mask == "se") rules.turns = RowRules::Turns::se;
   if (rules.turns != RowRules::Turns::all && !is_lines(o) && o.data_type != "binidx")
@@ -172,6 +174,19 @@ SampleSettings settings_of(const DataOptions& o) {
 
 std::shared_ptr<const Tokenizer> data_tokenizer(const DataOptions& options) {
   return make_tokenizer(options.tokenizer.empty() ? default_tokenizer() : options.tokenizer);
+}
+
+std::string description(const SampleSettings& s) {
+  static constexpr const char* samples[] = {"windows of ", "documents, one each, cut and padded to ",
+                                            "documents, one each, cut and padded to ", "documents, as many as fit into "};
+  static constexpr const char* orders[] = {"the magic prime's order", "shuffled order", "random order", "the order of the file"};
+  std::string text = cat("samples: ", samples[static_cast<size_t>(s.dataload)], s.rules.ctx_len, " tokens, in ",
+                         s.by_length ? s.long_first ? "order of length, the longest first" : "order of length, the shortest first"
+                                     : orders[static_cast<size_t>(s.order.kind)]);
+  if (s.rules.doc_reset) text += "; states start anew at each document";
+  if (s.rules.turns != RowRules::Turns::all)
+    text += cat("; answers alone count (", s.rules.turns == RowRules::Turns::qa ? "qa" : "se", ")");
+  return text;
 }
 
 SampleSettings complete_settings(const DataOptions& options) {

@@ -29,6 +29,9 @@ struct SampleSettings {
 // Refuses options that do not go together, before any file is opened.
 SampleSettings settings_of(const DataOptions& options);
 
+// "samples: documents, as many as fit into 1024 tokens, in shuffled order; states start anew at each document; answers count (qa)".
+std::string description(const SampleSettings& settings);
+
 // With the markers of turns, for which the tokenizer is needed.
 SampleSettings complete_settings(const DataOptions& options);
 

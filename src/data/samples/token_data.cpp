@@ -72,6 +72,9 @@ class JoinedTokens final : public TokenData {
   void read_marks(int64_t offset, std::span<uint8_t> out) const override {
     for_parts(offset, out, [](const TokenData& part, int64_t at, std::span<uint8_t> here) { part.read_marks(at, here); });
   }
+  bool is_one_document() const override {  // each of the files
+    return std::all_of(parts_.begin(), parts_.end(), [](const SharedTokens& part) { return part->is_one_document(); });
+  }
   std::vector<std::string> files() const override { return gather(&TokenData::files); }
   std::vector<std::string> warnings() const override { return gather(&TokenData::warnings); }
 

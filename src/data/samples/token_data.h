@@ -26,6 +26,8 @@ class TokenData {
   // Whether some tokens do not count as targets, and 0 or 1 of each.
   virtual bool has_marks() const { return false; }
   virtual void read_marks(int64_t offset, std::span<uint8_t> out) const;
+  // The index knows one document only, so that the ids which end documents tell more.
+  virtual bool is_one_document() const { return n_documents() <= 1; }
   virtual std::vector<std::string> files() const = 0;
   virtual std::vector<std::string> warnings() const { return {}; }
 

@@ -7,7 +7,7 @@ namespace {
 class WindowLayout final : public Layout {
  public:
   WindowLayout(SharedTokens data, const RowRules& rules) : data_(std::move(data)), rules_(rules) {
-    by_zeros_ = data_->n_documents() <= 1;
+    by_zeros_ = data_->is_one_document();
     if (rules_.doc_reset || rules_.script.cut) data_->document_begin(0);  // documents that cannot be told apart are refused here
   }
 
@@ -45,16 +45,17 @@ class WindowLayout final : public Layout {
       row.weights[static_cast<size_t>(end - 1)] = 0;  // the first token of a document follows from nothing
       if (end < std::ssize(row.resets)) row.resets[static_cast<size_t>(end)] = 1;
     };
-    if (by_zeros_) {
-      for (int64_t i = 0; i + 1 < n; ++i)
+    const auto end_run_at_zeros = [&](int64_t end) {
+      for (int64_t i = place; by_zeros_ && i + 1 < end; ++i)
         if (row.tokens[static_cast<size_t>(i)] == 0) end_run(i + 1);
-      if (offset == 0 && !row.resets.empty()) row.resets[0] = 1;
-      return end_run(n);
-    }
+    };
     BorderWalk<32> walk(*data_, data_->document_of(offset));
     if (!row.resets.empty() && walk.begin() == offset) row.resets[0] = 1;
-    for (; !walk.done() && walk.end() < offset + n; walk.advance())
+    for (; !walk.done() && walk.end() < offset + n; walk.advance()) {
+      end_run_at_zeros(walk.end() - offset);
       if (walk.end() - offset > place) end_run(walk.end() - offset);
+    }
+    end_run_at_zeros(n);
     end_run(n);
   }
 

@@ -41,32 +41,18 @@ MergeTable::MergeTable(const TokenizerJson& vocabulary, const std::string& file_
   }
 }
 
-PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), short_(short_pairs), long_(long_slots) {}
+PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), long_(long_slots) {}
 
 void PieceEncoder::encode_short(std::string_view piece, std::vector<int32_t>& ids) {
-  uint64_t key[2] = {};
-  std::memcpy(key, piece.data(), piece.size());
-  key[1] |= uint64_t{piece.size()} << 56;
-  ShortPair& pair = short_[mixed(key[0], key[1]) >> 50];
-  const auto is_it = [&](const ShortSlot& slot) { return slot.key[0] == key[0] && slot.key[1] == key[1]; };
-  if (!is_it(pair.slots[0])) {
-    if (!is_it(pair.slots[1])) {
-      const size_t begin = ids.size();
-      encode_long(piece, ids);
-      const size_t n = ids.size() - begin;
-      if (n > short_ids) return;
-      pair.slots[1] = {{key[0], key[1]}, {}, static_cast<uint32_t>(n)};
-      std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(begin), n, pair.slots[1].ids);
-      return std::swap(pair.slots[0], pair.slots[1]);
-    }
-    std::swap(pair.slots[0], pair.slots[1]);
+  const auto key = PieceCache<int32_t>::key_of(piece);
+  if (const auto* slot = short_.find(key)) {
+    if (slot->n == 1) return ids.push_back(slot->ids[0]);
+    ids.insert(ids.end(), std::begin(slot->ids), std::begin(slot->ids) + slot->n);
+    return;
   }
-  const ShortSlot& slot = pair.slots[0];
-  if (slot.n == 1) {
-    ids.push_back(slot.ids[0]);
-  } else {
-    ids.insert(ids.end(), slot.ids, slot.ids + slot.n);
-  }
+  const size_t begin = ids.size();
+  encode_long(piece, ids);
+  short_.insert(key, std::span(ids).subspan(begin));
 }
 
 void PieceEncoder::encode_long(std::string_view piece, std::vector<int32_t>& ids) {

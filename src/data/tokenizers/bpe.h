@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/tokenizers/piece_cache.h"
 #include "data/tokenizers/tokenizer_json.h"
 
 namespace rk {
@@ -49,7 +50,7 @@ class PieceEncoder {
  public:
   explicit PieceEncoder(const MergeTable& merges);
   void encode(std::string_view piece, std::vector<int32_t>& ids) {
-    if (piece.size() <= short_bytes) {
+    if (piece.size() <= PieceCache<int32_t>::max_bytes) {
       encode_short(piece, ids);
     } else {
       encode_long(piece, ids);
@@ -57,16 +58,7 @@ class PieceEncoder {
   }
 
  private:
-  static constexpr size_t short_bytes = 15, short_ids = 3, short_pairs = 1 << 14;
   static constexpr size_t long_bytes = 60, long_ids = 16, long_slots = 1 << 12;
-  struct ShortSlot {
-    uint64_t key[2] = {};  // bytes, zeros, number of bytes
-    int32_t ids[short_ids] = {};
-    uint32_t n = 0;
-  };
-  struct alignas(64) ShortPair {
-    ShortSlot slots[2];  // the one that was used last in front
-  };
   struct LongSlot {
     uint16_t n_bytes = 0, n_ids = 0;
     char bytes[long_bytes];
@@ -79,7 +71,7 @@ class PieceEncoder {
   void offer(uint32_t at);
 
   const MergeTable& merges_;
-  std::vector<ShortPair> short_;
+  PieceCache<int32_t> short_;
   std::vector<LongSlot> long_;
 
   // The piece that is being merged: symbols in a doubly linked list, joinable pairs in a heap by rank, then by place.

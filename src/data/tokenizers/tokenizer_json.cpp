@@ -162,6 +162,8 @@ TokenizerJson parse_tokenizer_json(std::string_view text, const std::string& fil
     root = json::parse(text);
   } catch (const json::parse_error& e) {
     fail(cat(file_name, ": byte ", e.byte, ": not JSON: ", e.what()));
+  } catch (const json::out_of_range& e) {  // a number
+    fail(cat(file_name, ": not JSON that can be read: ", e.what()));
   }
   return Reader(root, file_name).read();
 }

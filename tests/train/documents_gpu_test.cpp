@@ -1,0 +1,84 @@
+// Rows packed of several documents on a GPU, where there is one (or an emulated one).
+#include <gtest/gtest.h>
+
+#include "support/place.h"
+#include "support/tiny_model.h"
+#include "train/batcher.h"
+
+namespace rk::test {
+namespace {
+
+class DocumentsOnGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!has_gpu()) GTEST_SKIP() << "there is no GPU";
+  }
+};
+
+ModelSpec spec_with_heads_of_64(DType dtype) {
+  ModelSpec s = tiny_spec(dtype);
+  s.n_embd = 128;
+  s.dim_att = s.dim_ffn = 0;
+  s.head_size = 64;
+  return family_of("x070").spec_for_new(s);
+}
+
+RunOutput run(DType dtype, Gpu* gpu) {
+  ModelRunner runner(family_of("x070").make(spec_with_heads_of_64(dtype)), 2, gpu);
+  runner.set_all([](const Param& p) { return lively_values(p); });
+  RunInput in = random_input(runner.model(), 2, 75);
+  in.segments = {40, 35};
+  in.resets.resize(150);
+  for (size_t t : {0, 3, 4, 31, 32, 40, 41, 70}) in.resets[t] = 1;
+  for (size_t t : {10, 33, 60}) in.resets[75 + t] = 1;
+  return runner.train(in);
+}
+
+// In double on the CPU they are sequences of their own (tests/model).
+TEST_F(DocumentsOnGpu, are_like_the_cpu_s) {
+  const RunOutput exact = run(DType::f64, nullptr);
+  for (const auto& [dtype, usual, most] : {std::tuple{DType::f32, 1e-5, 1e-4}, {DType::bf16, 0.05, 0.2}}) {
+    const RunOutput got = run(dtype, &test_gpu());
+    EXPECT_NEAR(got.loss / exact.loss, 1, usual) << name_of(dtype);
+    std::vector<double> distances;
+    for (const auto& [name, g] : exact.grads) {
+      distances.push_back(distance(got.grads.at(name), g));
+      EXPECT_LE(distances.back(), most) << name_of(dtype) << " " << name;
+    }
+    std::nth_element(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(distances.size() / 2), distances.end());
+    EXPECT_LE(distances[distances.size() / 2], usual) << name_of(dtype);
+  }
+}
+
+class EveryThird : public BatchSource {
+ public:
+  int64_t sample(int64_t number, const SampleRow& row) const override {
+    for (size_t t = 0; t < row.tokens.size(); ++t) {
+      row.tokens[t] = row.targets[t] = 1;
+      row.weights[t] = 1;
+      row.resets[t] = (static_cast<size_t>(number) + t) % 3 == 0;
+    }
+    return number;
+  }
+  int64_t n_samples_per_pass() const override { return 9; }
+};
+
+TEST_F(DocumentsOnGpu, arrive_with_their_batch) {
+  Batcher batcher({.micro = 2, .B = 2, .T = 7, .segment = 4, .resets = true}, Device::cuda);
+  const Exec ex{.device = Device::cuda, .gpu = &test_gpu()};
+  for (int64_t fill = 0; fill < 3; ++fill) {
+    batcher.fill(ex, EveryThird{}, [&](int64_t m, int64_t j) { return fill + 2 * m + j; });
+    for (int64_t m = 0; m < 2; ++m)
+      for (size_t i = 0; i < 2; ++i) {
+        const Segment& s = batcher.micro()[static_cast<size_t>(m)][i];
+        std::vector<uint8_t> flags(static_cast<size_t>(s.resets.numel()));
+        copy(ex, s.resets, {flags.data(), s.resets.shape, DType::u8, Device::cpu});
+        for (int64_t j = 0; j < 2; ++j)
+          for (int64_t t = 0; t < s.T; ++t)
+            EXPECT_EQ(flags[static_cast<size_t>(j * s.T + t)], (fill + 2 * m + j + t + static_cast<int64_t>(4 * i)) % 3 == 0);
+      }
+  }
+}
+
+}  // namespace
+}  // namespace rk::test
