@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/rng.h"
 
 namespace rk {
 namespace {
@@ -170,6 +171,26 @@ TEST_F(Convert, FilesOfManyBlocks) {
   std::string returns = lines;
   for (size_t at = 0; (at = returns.find('\n', at)) != returns.npos; at += 2) returns.replace(at, 1, "\r\n");
   EXPECT_EQ(convert(returns), lines);
+}
+
+// Files with a few changed bytes are converted or refused, and of the others nothing is left behind.
+TEST_F(Convert, DamagedFiles) {
+  const std::string array = cat("[\n", plain, ",\n ", dialog, " ]\n"), bytes = "{}[],:\"\\ 0\n\r\t\x01\xC3";
+  const Random random(13, 0);
+  int64_t refused = 0;
+  for (uint64_t i = 0; i < 600; ++i) {
+    std::string damaged = array;
+    for (uint64_t k = 0; k <= i % 3; ++k) {
+      const auto at = static_cast<size_t>(random.uniform(8 * i + 2 * k) * static_cast<double>(damaged.size()));
+      damaged[at] = bytes[static_cast<size_t>(random.uniform(8 * i + 2 * k + 1) * static_cast<double>(bytes.size()))];
+    }
+    args_.skip_errors = i % 2 == 0;
+    args_.to = i % 5 == 0 ? ItemForm::items : i % 5 == 1 ? ItemForm::rwkv : ItemForm::sharegpt;
+    fs::remove(path("out.jsonl"));
+    refused += !refusal(damaged).starts_with("accepted");
+  }
+  EXPECT_GT(refused, 200);
+  EXPECT_LT(refused, 600);
 }
 
 }  // namespace
