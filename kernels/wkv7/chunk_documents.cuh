@@ -11,16 +11,19 @@ struct Documents;
 template <>
 struct Documents<false> {
   __device__ __forceinline__ Documents(const Sequences&, int64_t, int) {}
+  __device__ __forceinline__ void settle() {}
 };
 template <>
 struct Documents<true> {
-  uint32_t begins;  // bit t: a document begins at token t; the same for all threads
+  uint32_t begins;  // first of this lane's token, then bit t: a document begins at token t; the same for all threads
 
-  // By whole warps.
+  // A load that nothing waits for, until settle() tells all lanes of a warp.
   __device__ __forceinline__ Documents(const Sequences& s, int64_t head, int chunk) {
     const int64_t t = static_cast<int64_t>(chunk) * kTokens + lane_index();
-    begins = __ballot_sync(kWholeWarp, t < s.T && s.resets[head / s.H * s.T + t] != 0);
+    begins = 0;
+    if (t < s.T) begins = s.resets[head / s.H * s.T + t];
   }
+  __device__ __forceinline__ void settle() { begins = __ballot_sync(kWholeWarp, begins != 0); }
   __device__ __forceinline__ bool any() const { return begins != 0; }
   // Tokens, as bits, that the state before the chunk reaches; and those that reach the state after it.
   __device__ __forceinline__ uint32_t after_start() const { return (begins & (0u - begins)) - 1u; }

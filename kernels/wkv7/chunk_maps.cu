@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
   __shared__ MapsShared<OUTPUTS> sh;
   const int64_t index = blockIdx.x;
   const ChunkRows rows = chunk_rows(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
-  [[maybe_unused]] const Documents<RESETS> documents(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
+  Documents<RESETS> documents(seq, index / seq.n_chunks, static_cast<int>(index % seq.n_chunks));
   float scale_r, scale_k = 1, scale_a, scale_b, scale_v = 1;
   {
     Own<T> w, r, k, a, b, v;
@@ -72,6 +72,7 @@ __global__ void __launch_bounds__(kThreads, OUTPUTS ? 4 : 5) chunk_maps(Pointers
       publish_largest(sh.exchange, kK, k.largest());
       publish_largest(sh.exchange, kV, v.largest());
     }
+    documents.settle();
     __syncthreads();
     decay.finish(sh.exchange);
     scale_r = power_scale(block_largest(sh.exchange, kR), kAimR);

@@ -100,8 +100,9 @@ __global__ void __launch_bounds__(kThreads, 3) gradients_kernel(const Gradients<
   const int64_t h = id % g.s.H, chunk = id / g.s.H % g.s.n_chunks, head = id / g.s.H / g.s.n_chunks * g.s.H + h;
   const ChunkRows rows = chunk_rows(g.s, head, static_cast<int>(chunk));
   const int warp = __shfl_sync(kWholeWarp, warp_index(), 0);
-  [[maybe_unused]] const Documents<RESETS> documents(g.s, head, static_cast<int>(chunk));
+  Documents<RESETS> documents(g.s, head, static_cast<int>(chunk));
   prepare(s, g, rows, head * g.s.n_chunks + chunk);
+  documents.settle();
   __syncthreads();
 
   const LanePlaces at;

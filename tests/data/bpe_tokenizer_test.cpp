@@ -251,6 +251,18 @@ TEST_F(TokenizerJsonFile, OthersOfTheKindAreRead) {
   EXPECT_EQ(refusal(content), "accepted") << "merges as lists";
 }
 
+TEST_F(TokenizerJsonFile, DamageIsRefused) {
+  for (const char* text : {"", "{", "{\"model\": 1e999}", "[1]", "{\"model\": \"\xff\"}"}) {
+    std::ofstream(folder_.path("t.json")) << text;
+    try {
+      make_bpe_tokenizer(folder_.path("t.json"));
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::bad_input) << e.what();
+    }
+  }
+}
+
 TEST_F(TokenizerJsonFile, WhatIsNotSupportedIsNamed) {
   const auto with = [&](auto&& change) {
     json content = small_tokenizer();
