@@ -109,6 +109,12 @@ TEST_F(OpenDataTest, TextBecomesTokensOnceWhateverTheThreads) {
   EXPECT_EQ(all[0], all[1]);
   for (const auto& entry : fs::directory_iterator(proj())) EXPECT_FALSE(entry.path().string().ends_with(".tmp")) << entry.path();
 
+  for (const char* record : {"", "[]", "{\"identity\": 5}", "{\"identity\": \"x\", \"marks\": []}"}) {  // damaged ones are made anew
+    for (const auto& entry : fs::directory_iterator(proj()))
+      if (entry.path().extension() == ".json") write_text(entry.path().string(), record);
+    EXPECT_NE(refusal_of([&] { open_data(options, proj()); }), "");
+    EXPECT_EQ(open(options)->n_documents(), 20000);
+  }
   write_text(text, "{\"text\": \"another\"}\n");
   EXPECT_NE(refusal_of([&] { open_data(options, proj()); }).find("are not there"), std::string::npos) << "stale files are not used";
   EXPECT_EQ(open(options)->n_documents(), 1);

@@ -116,8 +116,9 @@ void run_qa_pad(const Case& c, const Options&, Check& check) {
   refuse_unknown(c.json, {"texts", "markers"}, c.label, check);
   const SharedTokens data = open_binidx_tokens(case_prefix(c), false);
   const std::shared_ptr<const Tokenizer> tokenizer = make_world_tokenizer();
+  TurnMarkers markers;
   for (const auto& [name, ids] : c.json.at("markers").items())
-    check.exact(name, ids == (name.starts_with("mask0") ? user_marker : assistant_marker));
+    (name.starts_with("mask0") ? markers.user : markers.assistant) = ids.get<std::vector<int32_t>>();
   for (size_t d = 0; d < c.json.at("texts").size(); ++d) {
     std::vector<int32_t> ids, stored(static_cast<size_t>(data->document_size(static_cast<int64_t>(d))));
     tokenizer->encode(c.json.at("texts").at(d).get<std::string>(), ids);
@@ -130,7 +131,9 @@ void run_qa_pad(const Case& c, const Options&, Check& check) {
     const int64_t ctx_len = sample.at("ctx_len");
     const std::string what = cat(sample.at("loss_mask"), " ", ctx_len, " idx ", sample.at("idx"));
     FilledRow row(ctx_len);
-    row.fill(*make_document_layout(data, rules_of(sample.at("loss_mask"), ctx_len), true), sample.at("idx"));
+    RowRules rules = rules_of(sample.at("loss_mask"), ctx_len);
+    rules.markers = markers;
+    row.fill(*make_document_layout(data, rules, true), sample.at("idx"));
     check.exact(what + " x", sample.at("x") == row.tokens);
     check.exact(what + " mask", sample.at("mask") == row.mask());
     check.exact(what + " y", masked(sample.at("y"), sample.at("mask")) == row.targets);

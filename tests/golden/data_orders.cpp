@@ -55,9 +55,17 @@ void run_pile_stage(const Case& c, const Options&, Check& check) {
   for (const json& query : read_rows(c.path("queries.jsonl"))) {
     refuse_unknown(query,
                    {"dataset", "stage", "shift", "random_steps", "world", "micro_bsz", "rank", "epoch", "idx", "ii", "i", "numpy_seed",
-                    "x_sha256_u16le", "y_last"},
+                    "x_sha256_u16le", "y_last", "error"},
                    query.dump(), check);
     const int64_t stage = query.at("stage");
+    if (query.contains("error") && !query.at("error").is_null()) {  // a window past the end, which is refused before the first sample
+      const std::string message = refusal([&] {
+        window_order(*data,
+                     {.ctx_len = ctx_len, .magic_prime = prime, .shift = query.at("shift"), .random_steps = query.at("random_steps")});
+      });
+      check.exact(cat("refused: ", message, " ", query.dump()), !message.empty());
+      continue;
+    }
     int64_t place = 0;
     bool random = stage == 0 || stage == 4;
     if (stage > 0) {

@@ -65,8 +65,12 @@ bool is_prepared(const PreparedFile& file, const std::string& side) {
   if (!fs::exists(prefix + ".bin") || !fs::exists(prefix + ".idx") || !fs::exists(prefix + ".json")) return false;
   std::ifstream in(prefix + ".json");
   const json record = json::parse(in, nullptr, false);
-  return record.is_object() && record.value("identity", "") == file.identity &&
-         (!record.value("marks", false) || fs::exists(prefix + ".mask"));
+  if (!record.is_object()) return false;
+  try {
+    return record.at("identity") == file.identity && (!record.at("marks").get<bool>() || fs::exists(prefix + ".mask"));
+  } catch (const json::exception&) {
+    return false;  // not written by us: everything is made anew
+  }
 }
 
 PreparedRecord read_record(const PreparedFile& file, const std::string& side) {
