@@ -20,7 +20,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def peers(neox_file):
-    """name -> (encode one document, encode all documents or None)"""
+    """(kind, program) -> a function from a text to its ids"""
     found = {}
     try:
         import pyrwkv_tokenizer

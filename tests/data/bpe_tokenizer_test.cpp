@@ -249,6 +249,11 @@ TEST_F(TokenizerJsonFile, OthersOfTheKindAreRead) {
     merge = {text.substr(0, text.find(' ')), text.substr(text.find(' ') + 1)};
   }
   EXPECT_EQ(refusal(content), "accepted") << "merges as lists";
+  content["normalizer"] = {{"type", "NFC"}};
+  content["added_tokens"].push_back({{"id", 264}, {"content", "e\xCC\x81"}, {"normalized", true}});
+  EXPECT_EQ(refusal(content), "accepted");
+  const auto normal = make_tokenizer(folder_.path("t.json"));
+  EXPECT_EQ(encode(*normal, "a\xC3\xA9 e\xCC\x81"), (std::vector<int32_t>{97, 264, 32, 264})) << "added texts are normalised, too";
 }
 
 TEST_F(TokenizerJsonFile, DamageIsRefused) {
@@ -279,6 +284,7 @@ TEST_F(TokenizerJsonFile, WhatIsNotSupportedIsNamed) {
   names(with([](json& j) { j["pre_tokenizer"]["use_regex"] = false; }), "use_regex");
   names(with([](json& j) { j["model"]["type"] = "Unigram"; }), "Unigram");
   names(with([](json& j) { j["model"]["dropout"] = 0.1; }), "dropout");
+  names(with([](json& j) { j["truncation"] = {{"max_length", 5}}; }), "truncation");
   names(with([](json& j) { j["model"]["byte_fallback"] = true; }), "byte_fallback");
   names(with([](json& j) { j["post_processor"] = {{"type", "TemplateProcessing"}}; }), "TemplateProcessing");
   names(with([](json& j) { j["decoder"] = {{"type", "WordPiece"}}; }), "WordPiece");

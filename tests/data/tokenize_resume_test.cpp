@@ -12,6 +12,7 @@
 #include "data/binidx.h"
 #include "data/binidx_writer.h"
 #include "data/tokenize.h"
+#include "data/tokenize_journal.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
@@ -145,6 +146,31 @@ TEST_F(TokenizeResumeTest, AnotherRequestStartsAnew) {
   tokenize(a);
   EXPECT_EQ(result, files(a.prefix));
   EXPECT_TRUE(nothing_else_is_left());
+}
+
+// Between the moment when everything is on the disk and the last change of a name.
+TEST_F(TokenizeResumeTest, KilledWhileFilesGetTheirNames) {
+  TokenizeArgs a = args(inputs());
+  a.skip_errors = true;
+  const TokenizeReport report = tokenize(a);
+  const std::string result = files(a.prefix);
+  for (const std::vector<std::string>& waiting : {std::vector<std::string>{".bin", ".idx"}, {".idx"}, {}}) {
+    JournalEntry entry;
+    entry.complete = true;
+    entry.written.n_documents = report.documents;
+    entry.written.n_tokens = report.tokens;
+    entry.report = report;
+    Journal(a, a.prefix, text_files_of(a.inputs)).save(entry);
+    for (const std::string& ending : waiting) fs::rename(a.prefix + ending, a.prefix + ending + ".tmp");
+    TokenizeArgs again = a;
+    again.progress = [](int64_t, int64_t) { FAIL() << "nothing is read again"; };
+    const TokenizeReport said = tokenize(again);
+    EXPECT_EQ(said.documents, report.documents);
+    EXPECT_EQ(said.tokens, report.tokens);
+    EXPECT_EQ(said.left_out, report.left_out);
+    EXPECT_EQ(files(a.prefix), result);
+    EXPECT_TRUE(nothing_else_is_left());
+  }
 }
 
 TEST_F(TokenizeResumeTest, FilesThatAnotherProcessWritesAreLeftAlone) {

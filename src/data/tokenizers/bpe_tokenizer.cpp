@@ -69,6 +69,12 @@ class BpeTokenizer final : public Tokenizer {
       : name_(std::move(name)), json_(std::move(json)), merges_(json_, file), pieces_(unicode_), work_([this] {
           return std::make_unique<Work>(*this);
         }) {
+    if (json_.nfc) {
+      NfcNormalizer normalize(unicode_);
+      std::string normal;
+      for (AddedToken& token : json_.added)
+        if (token.normalized) token.text = std::string(normalize(token.text, normal));
+    }
     for (const AddedToken& token : json_.added) {
       (token.normalized ? normalized_ : raw_).add(token.text, token.id);
       if (token.special) specials_.push_back(token.id);

@@ -68,10 +68,11 @@ class Reader {
       const std::string type = type_of(stage);
       if (!type.empty() && type != "ByteLevel") refuse(cat("the ", stage, " ", type, " is not supported; ByteLevel is"));
     }
+    for (const char* name : {"truncation", "padding"}) refuse_set(member(root_, name), name);
     const json& model = member(root_, "model");
     const json& type = member(model, "type");
     if (!type.is_null() && type != json("BPE")) refuse(cat("the model ", type.dump(), " is not supported; BPE is"));
-    for (const char* name : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"})
+    for (const char* name : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"})
       refuse_set(member(model, name), cat("the model's ", name));
   }
 
