@@ -45,6 +45,18 @@ marks() { rookery data peek --proj_dir "$1" --tokenizer bytes --dataload only --
 check "targets are shown" test "$(marks a --data_file text.jsonl --data_type jsonl | grep -c -- '-> [0-9]')" -gt 10
 check "the same targets count" equal "$(marks a --data_file text.jsonl --data_type jsonl)" "$(marks b --data_file train.jsonl --data_type sharegpt)"
 
+# Answers that are not the last end with the text that the next question begins with.
+for sum in $(seq 0 99); do
+  a=$((sum / 10)) b=$((sum % 10))
+  echo "{\"messages\": [{\"role\": \"user\", \"content\": \"What is $a plus $b?\"}, {\"role\": \"assistant\", \"content\": \"$a plus $b is $((a + b)).\"}," \
+    "{\"role\": \"user\", \"content\": \"And twice?\"}, {\"role\": \"assistant\", \"content\": \"It is $((2 * a + 2 * b)).\"}]}"
+done > twice.jsonl
+rookery train --config sums.toml --proj_dir twice --data_file twice.jsonl --my_exit_tokens 300000 > /dev/null
+check "training on two turns" equal $? 0
+answer=$(rookery generate twice --chat --temperature 0 --length 60 --prompt "What is 7 plus 8?" 2> /dev/null)
+check "the first answer ends" test -n "$(grep -E '^7 plus 8 is [0-9]+\.$' <<< "$answer")"
+check "and nothing follows" one_line "$answer"
+
 # What cannot be used.
 printf '{"conversations": [{"from": "human", "value": "x"}]}\n{"conversations": [{"from": "robot", "value": "x"}]}\n' > bad.jsonl
 text=$(rookery train --config sums.toml --proj_dir refused --data_file bad.jsonl 2>&1 > /dev/null)
