@@ -42,6 +42,8 @@ class OpenData final : public DataSet {
       for (const std::string& warning : data.warnings()) all.push_back("warning: " + warning);
     });
     all.push_back(description(settings_));
+    for (const SharedTokens& data : data_.sources)
+      if (std::string chosen = chosen_prime(*data); !chosen.empty()) all.push_back(std::move(chosen));
     for (const SharedTokens& data : data_.sources) {
       if (settings_.dataload != Dataload::pad && settings_.dataload != Dataload::only) break;
       if (std::string cut = cut_documents(*data, settings_.rules.ctx_len); !cut.empty()) all.push_back(std::move(cut));
@@ -65,6 +67,15 @@ class OpenData final : public DataSet {
   }
 
  private:
+  std::string chosen_prime(const TokenData& data) const {
+    const OrderRequest& request = settings_.order;
+    if (settings_.dataload != Dataload::get || request.kind != OrderRequest::Kind::prime || request.magic_prime != 0) return {};
+    if (data.n_tokens() < request.ctx_len + 1 + request.shift) return {};  // which a source of samples refuses
+    const SampleOrder order = window_order(data, request);
+    if (order.kind != SampleOrder::Kind::prime)
+      return cat(data.name(), ": ", data.n_tokens(), " tokens have no magic prime; their windows come in the order of the file");
+    return cat("magic_prime ", order.n, " (computed from ", data.n_tokens(), " tokens)");
+  }
   RowRules rules(int64_t vocab) const {
     RowRules rules = settings_.rules;
     rules.vocab = vocab;
