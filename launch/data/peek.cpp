@@ -80,12 +80,15 @@ void show_sample(const BatchSource& source, int64_t number, const TokenText& tex
   const char* const grey = colour ? "\033[90m" : "";
   const char* const bold = colour ? "\033[1m" : "";
   const char* const plain = colour ? "\033[0m" : "";
-  for (size_t i = 0; i < row.tokens.size(); ++i) {
+  size_t n_shown = row.tokens.size();  // padding is not listed
+  while (n_shown > 1 && row.targets[n_shown - 1] < 0 && row.tokens[n_shown - 1] == 0 && row.resets[n_shown - 1] == 0) --n_shown;
+  for (size_t i = 0; i < n_shown; ++i) {
     if (row.resets[i] != 0) std::printf("%s-- a document begins, or a piece of one --%s\n", bold, plain);
     const bool counts = row.targets[i] >= 0;
     std::printf("%s%6zu %7d  %-24s -> %s%s\n", counts ? green : grey, i, row.tokens[i], text.of(row.tokens[i]).c_str(),
                 counts ? cat(row.targets[i], "  ", text.of(row.targets[i])).c_str() : "-", plain);
   }
+  if (n_shown < row.tokens.size()) std::printf("%s%6zu to the end: token 0, no target%s\n", grey, n_shown, plain);
 }
 
 int64_t take_number(std::vector<std::string>& words, const char* name, int64_t otherwise) {

@@ -11,7 +11,8 @@ model=(--vocab_size 65536 --n_layer 1 --n_embd 64 --micro_bsz 4 --proj_dir run)
 text=$("$rookery" data peek "${model[@]}" --data_file world --ctx_len 40 --dataload pack --sample 2 --count 2)
 check "peek: exit code" equal $? 0
 check "peek: a header a sample" equal "$(grep -c '^sample [23]: token offset' <<< "$text")" 2
-check "peek: a line a token" equal "$(grep -c -- ' -> ' <<< "$text")" 80
+check "peek: padding is one line" contains "$text" "to the end: token 0, no target"
+check "peek: a line a token" equal "$("$rookery" data peek "${model[@]}" --data_file world --ctx_len 40 --count 2 | grep -c -- ' -> ')" 80
 check "peek: documents begin" contains "$text" "-- a document begins"
 check "peek: text" contains "$text" " document"
 

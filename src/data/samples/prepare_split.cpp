@@ -33,7 +33,6 @@ void prepare_split(const PrepareArgs& args, const TokenData& data, const Prepare
   validation.commit(record);
   record.remarks.push_back(cat(data.name(), ": --val_split ", args.options.val_split, " gives ", counts));
   train.commit(record);
-  if (args.say) args.say(record.remarks.back());
 }
 
 }  // namespace rk
