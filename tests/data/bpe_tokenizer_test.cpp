@@ -281,6 +281,7 @@ TEST_F(TokenizerJsonFile, WhatIsNotSupportedIsNamed) {
   names(with([](json& j) { j["added_tokens"][0]["id"] = 3; }), "do not agree on id 3");
   names(with([](json& j) { j["model"]["vocab"]["a"] = 1; }), "id 1 has two tokens");
   names(with([](json& j) { j["model"]["vocab"]["zz"] = -1; }), "-1");
+  names(with([](json& j) { j["model"]["vocab"]["zz"] = 1 << 30; }), "1073741824");
   names(with([](json& j) { j["model"]["vocab"].erase("a"); }), "not in the vocabulary");
   names(with([](json& j) { j["model"]["vocab"].erase("x"); }), "single byte 120");
   names(with([](json& j) { j["model"]["merges"].push_back("a"); }), "merge 7");
