@@ -159,7 +159,10 @@ TEST(PieceEncoder, MergesAsDefined) {
     for (size_t i = 0; i < n; ++i) piece.push_back("aaabbc"[static_cast<size_t>(random.uniform(t * 200 + i + 1) * 6)]);
     for (int again = 0; again < 2; ++again) {
       std::vector<int32_t> ids;
-      encoder.encode(piece, ids);
+      {
+        IdSink sink(ids);
+        encoder.encode(piece, piece.data() + piece.size(), sink);
+      }
       ASSERT_EQ(ids, merged_slowly(merges, piece)) << piece;
     }
   }
