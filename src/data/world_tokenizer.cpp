@@ -99,15 +99,10 @@ class WorldTokenizer final : public Tokenizer {
         at += match.length;
         continue;
       }
-      uint64_t low, high;
-      std::memcpy(&low, at, 8);
-      std::memcpy(&high, at + 8, 8);
       int32_t* const room = sink.room();
-      const auto key = Words::key_of(low, high, n);
+      const auto key = Words::key_of_first(at, n);
       if (const Words::Slot* word = words->find(key)) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < Words::max_ids; ++i) room[i] = word->ids[i];
-        sink.take(word->n);
+        sink.take(word->put(room));
       } else {
         size_t n_ids = 0;
         for (size_t i = 0; i < n;) {

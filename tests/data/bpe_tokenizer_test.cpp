@@ -159,7 +159,10 @@ TEST(PieceEncoder, MergesAsDefined) {
     for (size_t i = 0; i < n; ++i) piece.push_back("aaabbc"[static_cast<size_t>(random.uniform(t * 200 + i + 1) * 6)]);
     for (int again = 0; again < 2; ++again) {
       std::vector<int32_t> ids;
-      encoder.encode(piece, ids);
+      {
+        IdSink sink(ids);
+        encoder.encode(piece, piece.data() + piece.size(), sink);
+      }
       ASSERT_EQ(ids, merged_slowly(merges, piece)) << piece;
     }
   }
@@ -293,6 +296,7 @@ TEST_F(TokenizerJsonFile, WhatIsNotSupportedIsNamed) {
   names(with([](json& j) { j["added_tokens"][0]["id"] = 3; }), "do not agree on id 3");
   names(with([](json& j) { j["model"]["vocab"]["a"] = 1; }), "id 1 has two tokens");
   names(with([](json& j) { j["model"]["vocab"]["zz"] = -1; }), "-1");
+  names(with([](json& j) { j["model"]["vocab"]["zz"] = 1 << 30; }), "1073741824");
   names(with([](json& j) { j["model"]["vocab"].erase("a"); }), "not in the vocabulary");
   names(with([](json& j) { j["model"]["vocab"].erase("x"); }), "single byte 120");
   names(with([](json& j) { j["model"]["merges"].push_back("a"); }), "merge 7");

@@ -21,6 +21,7 @@ uint64_t mixed(uint64_t a, uint64_t b) {
 }  // namespace
 
 MergeTable::MergeTable(const TokenizerJson& vocabulary, const std::string& file_name) {
+  n_ids_ = static_cast<int64_t>(vocabulary.tokens.size());
   std::fill(std::begin(id_of_byte_), std::end(id_of_byte_), -1);
   std::vector<bool> is_added(vocabulary.tokens.size());
   for (const AddedToken& token : vocabulary.added) is_added[static_cast<size_t>(token.id)] = true;
@@ -42,41 +43,34 @@ MergeTable::MergeTable(const TokenizerJson& vocabulary, const std::string& file_
   }
 }
 
-PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), long_(long_slots) {}
-
-void PieceEncoder::encode_short(std::string_view piece, std::vector<int32_t>& ids) {
-  const auto key = PieceCache<int32_t>::key_of(piece);
-  if (const auto* slot = short_.find(key)) {
-    if (slot->n == 1) return ids.push_back(slot->ids[0]);
-    ids.insert(ids.end(), std::begin(slot->ids), std::begin(slot->ids) + slot->n);
-    return;
+PieceEncoder::PieceEncoder(const MergeTable& merges) : merges_(merges), long_(size_t{1} << long_bits) {
+  if (merges.n_ids() <= 0x10000) {
+    small_.emplace();
+  } else {
+    wide_.emplace();
   }
-  const size_t begin = ids.size();
-  encode_long(piece, ids);
-  short_.insert(key, std::span(ids).subspan(begin));
 }
 
-void PieceEncoder::encode_long(std::string_view piece, std::vector<int32_t>& ids) {
-  if (piece.size() > long_bytes) return merge(piece, ids);
+std::span<const int32_t> PieceEncoder::ids_of(std::string_view piece) {
+  if (piece.size() > long_bytes) {
+    merge(piece);
+    return merged_;
+  }
   uint64_t hash = piece.size();
   for (size_t i = 0; i < piece.size(); i += 8) {
     uint64_t word = 0;
     std::memcpy(&word, piece.data() + i, std::min<size_t>(8, piece.size() - i));
     hash = mixed(hash, word);
   }
-  LongSlot& slot = long_[hash >> 52];
-  if (slot.n_bytes == piece.size() && std::memcmp(slot.bytes, piece.data(), piece.size()) == 0) {
-    ids.insert(ids.end(), slot.ids, slot.ids + slot.n_ids);
-    return;
-  }
-  const size_t begin = ids.size();
-  merge(piece, ids);
-  const size_t n = ids.size() - begin;
-  if (n > long_ids) return;
+  LongSlot& slot = long_[hash >> (64 - long_bits)];
+  if (slot.n_bytes == piece.size() && std::memcmp(slot.bytes, piece.data(), piece.size()) == 0) return {slot.ids, slot.n_ids};
+  merge(piece);
+  if (merged_.size() > long_ids) return merged_;
   slot.n_bytes = static_cast<uint16_t>(piece.size());
-  slot.n_ids = static_cast<uint16_t>(n);
+  slot.n_ids = static_cast<uint16_t>(merged_.size());
   std::memcpy(slot.bytes, piece.data(), piece.size());
-  std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(begin), n, slot.ids);
+  std::copy(merged_.begin(), merged_.end(), slot.ids);
+  return merged_;
 }
 
 // Into the heap, if the symbol at `at` can be joined with the next one.
@@ -92,11 +86,12 @@ void PieceEncoder::offer(uint32_t at) {
   std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
 }
 
-void PieceEncoder::merge(std::string_view piece, std::vector<int32_t>& ids) {
+void PieceEncoder::merge(std::string_view piece) {
   require(piece.size() < nothing, "places in a piece have 32 bits");
   const uint32_t n = static_cast<uint32_t>(piece.size());
   symbols_.clear();
   heap_.clear();
+  merged_.clear();
   for (uint32_t i = 0; i < n; ++i) {
     symbols_.push_back({merges_.id_of_byte(static_cast<uint8_t>(piece[i])), MergeTable::no_rank, i == 0 ? nothing : i - 1,
                         i + 1 == n ? nothing : i + 1, 0});
@@ -116,7 +111,7 @@ void PieceEncoder::merge(std::string_view piece, std::vector<int32_t>& ids) {
     offer(at);
     if (symbol.before != nothing) offer(symbol.before);
   }
-  for (uint32_t i = 0; i != nothing && i < n; i = symbols_[i].next) ids.push_back(symbols_[i].id);
+  for (uint32_t i = 0; i != nothing && i < n; i = symbols_[i].next) merged_.push_back(symbols_[i].id);
   if (n > kept_symbols) std::vector<Symbol>().swap(symbols_), std::vector<uint64_t>().swap(heap_);
 }
 

@@ -1,10 +1,12 @@
 // Byte-pair encoding of pieces of text (Sennrich et al. 2016): neighbours are joined, the pair of the lowest rank first.
 #pragma once
 #include <cstdint>
-#include <memory>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
+#include "data/tokenizers/id_sink.h"
 #include "data/tokenizers/piece_cache.h"
 #include "data/tokenizers/tokenizer_json.h"
 
@@ -28,6 +30,7 @@ class MergeTable {
     }
   }
   int32_t id_of_byte(uint8_t byte) const { return id_of_byte_[byte]; }
+  int64_t n_ids() const { return n_ids_; }
 
  private:
   struct Entry {
@@ -40,6 +43,7 @@ class MergeTable {
     return (key * 0x9E3779B97F4A7C15u >> 32) & mask_;
   }
   int32_t id_of_byte_[256];
+  int64_t n_ids_ = 0;
   std::vector<Entry> entries_;  // open addressing
   size_t mask_ = 0;
 };
@@ -49,29 +53,36 @@ class MergeTable {
 class PieceEncoder {
  public:
   explicit PieceEncoder(const MergeTable& merges);
-  void encode(std::string_view piece, std::vector<int32_t>& ids) {
-    if (piece.size() <= PieceCache<int32_t>::max_bytes) {
-      encode_short(piece, ids);
-    } else {
-      encode_long(piece, ids);
-    }
+  // The piece is part of a text that goes on up to `end`.
+  void encode(std::string_view piece, const char* end, IdSink& ids) {
+    if (piece.size() > short_bytes) return ids.append(ids_of(piece));
+    if (small_) return encode_short(*small_, piece, end, ids);
+    encode_short(*wide_, piece, end, ids);
   }
 
  private:
-  static constexpr size_t long_bytes = 60, long_ids = 16, long_slots = 1 << 12;
+  static constexpr size_t short_bytes = PieceCache<int32_t>::max_bytes, long_bytes = 60, long_ids = 16, long_bits = 12;
   struct LongSlot {
     uint16_t n_bytes = 0, n_ids = 0;
     char bytes[long_bytes];
     int32_t ids[long_ids];
   };
 
-  void encode_short(std::string_view piece, std::vector<int32_t>& ids);
-  void encode_long(std::string_view piece, std::vector<int32_t>& ids);
-  void merge(std::string_view piece, std::vector<int32_t>& ids);
+  template <class Cache>
+  void encode_short(Cache& cache, std::string_view piece, const char* end, IdSink& ids) {
+    const auto key = end - piece.data() >= 16 ? Cache::key_of_first(piece.data(), piece.size()) : Cache::key_of(piece);
+    if (const auto* known = cache.find(key)) return ids.take(known->put(ids.room()));
+    const std::span<const int32_t> found = ids_of(piece);
+    cache.insert(key, found);
+    ids.append(found);
+  }
+  std::span<const int32_t> ids_of(std::string_view piece);  // valid until the next call
+  void merge(std::string_view piece);                       // into merged_
   void offer(uint32_t at);
 
   const MergeTable& merges_;
-  PieceCache<int32_t> short_;
+  std::optional<PieceCache<uint16_t>> small_;  // where all ids fit
+  std::optional<PieceCache<int32_t>> wide_;    // else
   std::vector<LongSlot> long_;
 
   // The piece that is being merged: symbols in a doubly linked list, joinable pairs in a heap by rank, then by place.
@@ -83,6 +94,7 @@ class PieceEncoder {
   };
   std::vector<Symbol> symbols_;
   std::vector<uint64_t> heap_;
+  std::vector<int32_t> merged_;
 };
 
 }  // namespace rk

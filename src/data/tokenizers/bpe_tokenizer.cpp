@@ -91,9 +91,11 @@ class BpeTokenizer final : public Tokenizer {
   void encode(std::string_view bytes, std::vector<int32_t>& ids) const override {
     if (const size_t valid = valid_utf8_prefix(bytes); valid != bytes.size()) throw TextError("invalid UTF-8", valid);
     const auto work = work_.borrow();
-    const auto whole = [&](int32_t id) { ids.push_back(id); };
-    const auto piece = [&](std::string_view text) { work->encoder.encode(text, ids); };
-    const auto part = [&](std::string_view text) { pieces_.for_each(text, piece); };
+    IdSink sink(ids);
+    const auto whole = [&](int32_t id) { sink.push(id); };
+    const auto part = [&](std::string_view text) {
+      pieces_.for_each(text, [&](std::string_view piece) { work->encoder.encode(piece, text.data() + text.size(), sink); });
+    };
     raw_.split(
         bytes, [&](std::string_view text) { normalized_.split(json_.nfc ? work->normalize(text, work->normal) : text, part, whole); },
         whole);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace rk {
@@ -22,6 +23,10 @@ class IdSink {
   void push(int32_t id) {
     *room() = id;
     take(1);
+  }
+  void append(std::span<const int32_t> ids) {
+    flush();
+    ids_.insert(ids_.end(), ids.begin(), ids.end());
   }
 
  private:

@@ -21,6 +21,13 @@ class PieceCache {
     Key key;
     Id ids[max_ids] = {};
     Id n = 0;  // of the ids; 0: empty
+
+    // Writes max_ids values, of which the ids come first; how many these are.
+    size_t put(int32_t* out) const {
+#pragma GCC unroll 8
+      for (size_t i = 0; i < max_ids; ++i) out[i] = ids[i];
+      return static_cast<size_t>(n);
+    }
   };
 
   static Key key_of(std::string_view piece) {  // 1 to max_bytes bytes
@@ -28,8 +35,11 @@ class PieceCache {
     std::memcpy(words, piece.data(), piece.size());
     return {words[0], words[1] | uint64_t{piece.size()} << 56};
   }
-  // Of the first n of 16 bytes.
-  static Key key_of(uint64_t low, uint64_t high, size_t n) {
+  // The same of the first n bytes at `text`, of which 16 can be read.
+  static Key key_of_first(const char* text, size_t n) {
+    uint64_t low, high;
+    std::memcpy(&low, text, 8);
+    std::memcpy(&high, text + 8, 8);
     const uint64_t low_mask = n >= 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * n) - 1;
     const uint64_t high_mask = n <= 8 ? 0 : (uint64_t{1} << 8 * (n - 8)) - 1;
     return {low & low_mask, (high & high_mask) | uint64_t{n} << 56};

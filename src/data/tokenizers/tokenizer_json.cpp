@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t max_id = (1 << 24) - 1;
+constexpr int64_t max_id = (1 << 20) - 1;  // bounds the memory that a damaged file can ask for
 
 class Reader {
  public:
