@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -48,7 +49,7 @@ void mutate(Bytes& x, const std::vector<Bytes>& corpus, Random& random) {
       static constexpr uint64_t numbers[] = {
           0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff, ~uint64_t{0} / 2, ~uint64_t{0}};
       const uint64_t number = numbers[random() % std::size(numbers)] + random() % 3 - 1;
-      std::memcpy(x.data() + at, &number, std::min(rest, size_t{1} << random() % 4));
+      if (rest) std::memcpy(x.data() + at, &number, std::min(rest, size_t{1} << random() % 4));
       break;
     }
     case 6: {
@@ -69,6 +70,12 @@ void leave() {
   const std::string path = left_at + "crash";
   std::ofstream(path, std::ios::binary).write(reinterpret_cast<const char*>(now.data()), static_cast<std::streamsize>(now.size()));
   std::cerr << "the input is in " << path << "\n";
+}
+
+void leave_by(int signal) {
+  std::cerr << (signal == SIGALRM ? "an input takes too long\n" : "an exception or abort()\n");
+  leave();
+  _exit(1);
 }
 
 void run(const Bytes& input) {
@@ -98,6 +105,7 @@ int main(int argc, char** argv) {
       corpus.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
     }
   }
+  for (int signal : {SIGALRM, SIGABRT}) std::signal(signal, leave_by);
   if (__asan_set_death_callback) __asan_set_death_callback(leave);
   const auto start = std::chrono::steady_clock::now();
   const auto passed = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
