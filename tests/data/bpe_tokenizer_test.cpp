@@ -149,21 +149,27 @@ json small_tokenizer() {
 }
 
 TEST(PieceEncoder, MergesAsDefined) {
-  const TokenizerJson vocabulary = parse_tokenizer_json(small_tokenizer().dump(), "small");
-  const MergeTable merges(vocabulary, "small");
-  PieceEncoder encoder(merges);
-  const Random random(3, 0);
-  for (uint64_t t = 0; t < 3000; ++t) {
-    std::string piece;
-    const size_t n = 1 + static_cast<size_t>(random.uniform(t * 200) * (t % 10 == 0 ? 120 : 18));
-    for (size_t i = 0; i < n; ++i) piece.push_back("aaabbc"[static_cast<size_t>(random.uniform(t * 200 + i + 1) * 6)]);
-    for (int again = 0; again < 2; ++again) {
-      std::vector<int32_t> ids;
-      {
-        IdSink sink(ids);
-        encoder.encode(piece, piece.data() + piece.size(), sink);
+  for (const bool wide : {false, true}) {  // ids that need more than 16 bits are kept in another form
+    json content = small_tokenizer();
+    if (wide) content["added_tokens"].push_back({{"id", 70000}, {"content", "<far>"}});
+    const TokenizerJson vocabulary = parse_tokenizer_json(content.dump(), "small");
+    const MergeTable merges(vocabulary, "small");
+    EXPECT_EQ(merges.n_ids() > 0x10000, wide);
+    PieceEncoder encoder(merges);
+    const Random random(3, 0);
+    for (uint64_t t = 0; t < 3000; ++t) {
+      std::string piece;
+      const size_t n = 1 + static_cast<size_t>(random.uniform(t * 200) * (t % 10 == 0 ? 120 : 18));
+      for (size_t i = 0; i < n; ++i) piece.push_back("aaabbc"[static_cast<size_t>(random.uniform(t * 200 + i + 1) * 6)]);
+      const std::string text = piece + (t % 3 == 0 ? "" : " and what follows it");
+      for (int again = 0; again < 2; ++again) {
+        std::vector<int32_t> ids;
+        {
+          IdSink sink(ids);
+          encoder.encode(std::string_view(text).substr(0, n), text.data() + text.size(), sink);
+        }
+        ASSERT_EQ(ids, merged_slowly(merges, piece)) << piece;
       }
-      ASSERT_EQ(ids, merged_slowly(merges, piece)) << piece;
     }
   }
 }
