@@ -14,7 +14,7 @@ train() { # train RUN RANKS MORE...
   "$rookery" train --proj_dir "$work/$run" --devices "$ranks" "${options[@]}" "$@" > "$work/$run.log" 2>&1
 }
 # Everything of every step that does not tell the time.
-numbers() { sed -E 's/"tokens_per_s":[^,]*,"seconds":[^,]*,//' "$work/$1/metrics.jsonl"; }
+numbers() { sed -E 's/"tokens_per_s":[^,]*,"seconds":[^,]*,"data_s":[^,]*,//' "$work/$1/metrics.jsonl"; }
 same() { # same RUN REFERENCE
   numbers "$1" > "$work/numbers"
   numbers "$2" > "$work/expected"
