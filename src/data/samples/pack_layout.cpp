@@ -7,7 +7,6 @@ namespace rk {
 namespace {
 
 constexpr int64_t rows_an_entry = 16;  // rows between two of which the place is kept
-constexpr int64_t farthest = 1 << 20;  // tokens of a document that are searched for a turn around a piece
 
 // Where a row begins: a document, and the token in it.
 struct RowBegin {
