@@ -65,10 +65,11 @@ int eval_ppl(int argc, char** argv) {
   RunConfig config = parse_config(words);
   validate(config, 1);
   config.val_file = config.data_file;
-  const TemporaryFolder folder;
+  const TemporaryFolder temporary;
+  const std::string folder = temporary.path() + "/data";  // beside it a vocab.json may be written
   const int threads = config.threads > 0 ? config.threads : n_cores();
-  prepare_data(config, {.folder = folder.path(), .threads = threads, .say = [](const std::string& line) { log_info(line); }});
-  const auto data = open_data(config, folder.path());
+  prepare_data(config, {.folder = folder, .threads = threads, .say = [](const std::string& line) { log_info(line); }});
+  const auto data = open_data(config, folder);
   for (const std::string& remark : data->remarks()) log_info(remark);
   std::optional<Gpu> gpu;
   if (config.accelerator == "cuda") gpu.emplace(GpuOptions{});

@@ -91,19 +91,22 @@ class OpenData final : public DataSet {
   OpenedData data_;
 };
 
-void prepare_text(const PrepareArgs& args, const std::string& path, const std::string& folder) {
-  const PreparedFile to = prepared_text(args.options, path, folder);
-  if (is_prepared(to)) return;
-  if (is_lines(args.options)) return prepare_lines(args, path, to);
-  prepare_characters(args, path, args.options.data_file, to);
+PreparedFile prepare_text(const PrepareArgs& args, const std::string& path, const std::string& folder) {
+  PreparedFile to = prepared_text(args.options, path, folder);
+  if (is_prepared(to)) return to;
+  if (is_lines(args.options)) {
+    prepare_lines(args, path, to);
+  } else {
+    prepare_characters(args, path, args.options.data_file, to);
+  }
+  return to;
 }
 
 void prepare_training_path(const PrepareArgs& args, const std::string& path, const std::string& folder) {
   std::string prefix = path;
   PreparedRecord record;
   if (is_text(args.options)) {
-    prepare_text(args, path, folder);
-    const PreparedFile file = prepared_text(args.options, path, folder);
+    const PreparedFile file = prepare_text(args, path, folder);
     prefix = file.prefix;
     record = read_record(file);
   }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "data/files_below.h"
 #include "data/utf8.h"
 
 namespace rk {
@@ -49,16 +50,10 @@ std::vector<TextFile> text_files_of(const std::vector<std::string>& inputs, Text
       files.push_back(text_file_of(input, standard_input));
       continue;
     }
-    std::vector<std::string> found;
     std::error_code error;
-    fs::recursive_directory_iterator entry(input, error);
-    for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-      const std::string path = entry->path().string();
-      if ((path.ends_with(".txt") || path.ends_with(".jsonl")) && entry->is_regular_file()) found.push_back(path);
-    }
+    const std::vector<std::string> found = files_below(input, {".txt", ".jsonl"}, error);
     if (error) fail(cat(input, ": cannot list the folder: ", error.message()));
     if (found.empty()) fail(cat(input, ": the folder holds no .txt and no .jsonl"));
-    std::sort(found.begin(), found.end());
     for (const std::string& path : found) files.push_back(text_file_of(path));
   }
   return files;

@@ -8,18 +8,14 @@
 
 #include "base/error.h"
 #include "data/binidx_writer.h"
+#include "support/read_file.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
 namespace {
 
+using testing_support::read_file;
 using testing_support::TemporaryFolder;
-
-std::string read_file(const std::string& path) {
-  std::ostringstream out;
-  out << std::ifstream(path, std::ios::binary).rdbuf();
-  return out.str();
-}
 
 void write_file(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 

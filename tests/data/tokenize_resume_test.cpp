@@ -6,26 +6,21 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "data/binidx.h"
 #include "data/binidx_writer.h"
 #include "data/tokenize.h"
 #include "data/tokenize_journal.h"
+#include "support/read_file.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
 namespace {
 
 namespace fs = std::filesystem;
+using testing_support::read_file;
 using testing_support::TemporaryFolder;
-
-std::string read_file(const std::string& path) {
-  std::ostringstream out;
-  out << std::ifstream(path, std::ios::binary).rdbuf();
-  return out.str();
-}
 
 class TokenizeResumeTest : public testing::Test {
  protected:

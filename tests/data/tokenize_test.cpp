@@ -8,24 +8,19 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/rng.h"
 #include "data/binidx.h"
+#include "support/read_file.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
 namespace {
 
 namespace fs = std::filesystem;
+using testing_support::read_file;
 using testing_support::TemporaryFolder;
-
-std::string read_file(const std::string& path) {
-  std::ostringstream out;
-  out << std::ifstream(path, std::ios::binary).rdbuf();
-  return out.str();
-}
 
 class TokenizeTest : public testing::Test {
  protected:

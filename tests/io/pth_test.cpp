@@ -9,17 +9,13 @@
 #include "base/error.h"
 #include "io/disk.h"
 #include "io/zip/zip_writer.h"
+#include "support/read_file.h"
 #include "support/temporary_folder.h"
 
 namespace rk {
 namespace {
 
 using testing_support::TemporaryFolder;
-
-std::string content_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 TEST(Pth, RecordsAreAlignedAndNamedAfterTheFile) {
   TemporaryFolder folder;
@@ -29,7 +25,7 @@ TEST(Pth, RecordsAreAlignedAndNamedAfterTheFile) {
   writer->write(x.data(), 12);
   writer->write(x.data(), 4);
   writer->finish();
-  const std::string file = content_of(path);
+  const std::string file = testing_support::read_file(path);
   const zip::Archive archive(path, std::as_bytes(std::span(file)));
   EXPECT_EQ(archive.entries()[0].name, "rwkv-12/data.pkl");
   EXPECT_TRUE(archive.find("rwkv-12/version"));

@@ -110,28 +110,18 @@ TEST(TokenShift, OtherTypesAndThreads) {
 }
 
 TEST(TokenShift, DocumentsAreSequencesOfTheirOwn) {
-  size_t pattern = 0;
-  for (int n : {1, 2, 6})
-    for (const auto& [T, C] : {std::pair{1, 16}, {7, 33}, {17, 264}, {40, 64}, {100, 16}}) {
-      const auto forward = [&](int64_t b, int64_t t) { return forward_case({b, t, C, n}); };
-      const auto backward = [&](int64_t b, int64_t t) { return backward_case({b, t, C, n}); };
-      for (int i = 0; i < 4; ++i, ++pattern) {
-        const Flags flags = document_flags(3, T, pattern);
-        const GpuLimits limits = n == 2 ? GpuLimits{} : GpuLimits{i % 2 ? 1e-5 : 0, i % 2 ? 0 : 8e-3, i == 3 ? 2e-3 : 0};
-        const std::string what = cat("n = ", n, ", T = ", T, ", C = ", C, ", pattern ", pattern);
-        expect_documents(forward, 3, T, flags, limits, what);
-        expect_documents(backward, 3, T, flags, limits, what);
-      }
-    }
+  expect_documents_of_mixes(
+      [](int64_t B, int64_t T, int64_t C, int n) {
+        return forward_case({B, T, C, n});
+      },
+      [](int64_t B, int64_t T, int64_t C, int n) {
+        return backward_case({B, T, C, n});
+      });
 }
 
 TEST(TokenShift, GradientsWithResetsAreFiniteDifferences) {
   for (const auto& [s, pattern] : {std::pair{Sizes{2, 7, 33, 6}, size_t{1}}, {Sizes{3, 16, 8, 2}, 3}, {Sizes{1, 40, 7, 1}, 6}}) {
-    GradientCase g = gradient_case(s);
-    const Flags flags = document_flags(s.B, s.T, pattern);
-    g.forward = with_resets(g.forward, s.B, s.T, flags);
-    g.backward = with_resets(g.backward, s.B, s.T, flags);
-    expect_gradients(g);
+    expect_gradients(with_resets(gradient_case(s), s.B, s.T, document_flags(s.B, s.T, pattern)));
   }
 }
 

@@ -260,11 +260,7 @@ TEST(Wkv7, DocumentsAreSequencesOfTheirOwn) {
 
 TEST(Wkv7, GradientsWithResetsAreFiniteDifferences) {
   for (const auto& [s, pattern] : {std::pair{Sizes{2, 7, 2, 16}, size_t{1}}, {Sizes{1, 33, 1, 8}, 6}, {Sizes{2, 20, 1, 8}, 4}}) {
-    GradientCase g = gradient_case(s);
-    const Flags flags = document_flags(s.B, s.T, pattern);
-    g.forward = with_resets(g.forward, s.B, s.T, flags);
-    g.backward = with_resets(g.backward, s.B, s.T, flags);
-    expect_gradients(g);
+    expect_gradients(with_resets(gradient_case(s), s.B, s.T, document_flags(s.B, s.T, pattern)));
   }
 }
 

@@ -35,6 +35,11 @@ inline Flags document_flags(int64_t B, int64_t T, size_t first) {
   return all;
 }
 inline OpCase with_resets(OpCase c, int64_t B, int64_t T, const Flags& flags) { return c.in("resets", {B, T}, Held::u8, flags); }
+inline GradientCase with_resets(GradientCase g, int64_t B, int64_t T, const Flags& flags) {
+  g.forward = with_resets(g.forward, B, T, flags);
+  g.backward = with_resets(g.backward, B, T, flags);
+  return g;
+}
 
 // What a case gives for rows of B x T tokens that are cut at `flags`, every document computed by itself in double. make(B, T) makes the
 // case; tensors [B,T,...] are sequences, names with "state" are states of rows [B,...], everything else belongs to all rows alike, and what
@@ -102,6 +107,21 @@ inline void expect_documents(const std::function<OpCase(int64_t, int64_t)>& make
       }
     }
   }
+}
+
+// The same for operators that mix a token with the one before it: cases of B x T tokens, C channels, n mixes.
+using MixCase = std::function<OpCase(int64_t B, int64_t T, int64_t C, int n)>;
+inline void expect_documents_of_mixes(const MixCase& forward, const MixCase& backward) {
+  size_t pattern = 0;
+  for (int n : {1, 2, 6})
+    for (const auto& [T, C] : {std::pair{1, 16}, {7, 33}, {17, 264}, {40, 64}, {100, 16}})
+      for (int i = 0; i < 4; ++i, ++pattern) {
+        const Flags flags = document_flags(3, T, pattern);
+        const GpuLimits limits = n == 2 ? GpuLimits{} : GpuLimits{i % 2 ? 1e-5 : 0, i % 2 ? 0 : 8e-3, i == 3 ? 2e-3 : 0};
+        const std::string what = cat("n = ", n, ", T = ", T, ", C = ", C, ", pattern ", pattern);
+        for (const MixCase& make : {forward, backward})
+          expect_documents([&, C = C](int64_t b, int64_t t) { return make(b, t, C, n); }, 3, T, flags, limits, what);
+      }
 }
 
 }  // namespace rk::test

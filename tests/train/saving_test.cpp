@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/read_file.h"
 #include "support/temporary_folder.h"
 #include "support/tiny_run.h"
 #include "train/background_export.h"
@@ -15,11 +16,6 @@ namespace rk {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string content_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 class SavingTest : public testing::Test {
  protected:
@@ -39,9 +35,10 @@ TEST_F(SavingTest, weights_made_of_a_checkpoint_are_those_of_the_run) {
     fs::create_directory(folder_.path(precision + "-again"));
     const std::string again = folder_.path(precision + "-again/rwkv-1.pth");
     export_checkpoint(c.proj_dir + "/step-00000016", again);
-    EXPECT_EQ(content_of(again), content_of(c.proj_dir + "/rwkv-1.pth"));
+    EXPECT_EQ(testing_support::read_file(again), testing_support::read_file(c.proj_dir + "/rwkv-1.pth"));
     export_checkpoint(c.proj_dir + "/step-00000008", folder_.path(precision + "-again/rwkv-0.pth"));
-    EXPECT_EQ(content_of(folder_.path(precision + "-again/rwkv-0.pth")), content_of(c.proj_dir + "/rwkv-0.pth"));
+    EXPECT_EQ(testing_support::read_file(folder_.path(precision + "-again/rwkv-0.pth")),
+              testing_support::read_file(c.proj_dir + "/rwkv-0.pth"));
   }
 }
 

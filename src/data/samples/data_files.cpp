@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "data/files_below.h"
 #include "data/samples/settings.h"
 
 namespace rk {
@@ -38,15 +39,13 @@ std::string without_ending(const DataOptions& options, const std::string& path) 
 
 void add_folder(const DataOptions& options, const std::string& folder, const char* option, std::vector<std::string>& paths) {
   const char* ending = ending_of(options);
-  std::vector<std::string> found;
   std::error_code error;
-  fs::recursive_directory_iterator files(folder, error);
-  for (; !error && files != fs::recursive_directory_iterator(); files.increment(error))
-    if (files->is_regular_file() && files->path().extension() == ending) found.push_back(without_ending(options, files->path().string()));
+  std::vector<std::string> found = files_below(folder, {ending}, error);
   if (error) fail(cat("--", option, " ", folder, ": cannot read the folder: ", error.message()));
   if (found.empty())
     fail(cat("--", option, " ", folder, ": the folder holds no files that end in ", ending, " (--data_type ", options.data_type, ")"));
-  std::sort(found.begin(), found.end());
+  for (std::string& path : found) path = without_ending(options, path);
+  std::sort(found.begin(), found.end());  // by name alone: what ends it would change the order
   paths.insert(paths.end(), found.begin(), found.end());
 }
 
@@ -71,7 +70,8 @@ std::vector<std::string> data_paths(const DataOptions& options, const std::strin
 std::vector<std::string> named_files(const DataOptions& options) {
   std::vector<std::string> files;
   const auto add = [&](const char* option, const std::string& shown, const std::string& file) {
-    if (!fs::exists(file)) fail(cat("--", option, " ", shown, file == shown ? " does not exist" : cat(": the file ", file, " does not exist")));
+    if (!fs::exists(file))
+      fail(cat("--", option, " ", shown, file == shown ? " does not exist" : cat(": the file ", file, " does not exist")));
     files.push_back(file);
   };
   const std::pair<const char*, const std::string&> named[] = {{"data_file", options.data_file},
