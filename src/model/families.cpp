@@ -8,7 +8,7 @@ namespace rk {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> list{
-      {"x070", "rwkv7", "RWKV-7 \"Goose\"", rwkv7::matches, rwkv7::spec_from_file, rwkv7::spec_for_new, rwkv7::make},
+      {"x070", "rwkv7", "RWKV-7 \"Goose\"", rwkv7::matches, rwkv7::spec_from_file, rwkv7::spec_for_new, rwkv7::make, set_groups},
   };
   return list;
 }
@@ -21,7 +21,7 @@ static std::string known() {
 
 const Family& family_of(const std::string& arch) {
   for (const Family& f : families())
-    if (arch == f.arch || arch == f.name) return f;
+    if (arch.find(f.arch) != std::string::npos || arch == f.name) return f;
   fail(cat("model architecture ", arch, " is not known; known are: ", known()));
 }
 

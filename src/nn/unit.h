@@ -49,13 +49,21 @@ struct StateSpec {
   DType dtype;
 };
 
+// Which numbers of the residual stream a step drops (kernels/dropout); p = 0: none.
+struct DropoutRule {
+  double p = 0;
+  uint64_t seed = 0;                                       // of the step
+  int64_t first_row = 0, first_token = 0, row_tokens = 0;  // sample of the step that is row 0; place of token 0 in it; tokens of a sample
+};
+
 // Tokens of one segment, and what the head needs of the loss.
 struct Segment {
   int64_t B = 0, T = 0;
-  Tensor tokens;        // [B,T] i32
-  Tensor targets;       // [B,T] i32, -100 = not counted; null when no loss is wanted
-  Tensor weights;       // [B,T] f32 loss weights (a mask); null = all 1
-  Tensor resets;        // [B,T] u8: 1 = the states are zero before this token (a document begins); null = none
+  Tensor tokens;   // [B,T] i32
+  Tensor targets;  // [B,T] i32, -100 = not counted; null when no loss is wanted
+  Tensor weights;  // [B,T] f32 loss weights (a mask); null = all 1
+  Tensor resets;   // [B,T] u8: 1 = the states are zero before this token (a document begins); null = none
+  DropoutRule dropout;
   double scale = 0;     // d loss / d (weighted sum of cross entropies): 1 / (sum of weights over all ranks and micro-batches)
   double l2_scale = 0;  // L2Wrap: 1e-4 / (rows of the global batch); 0 = off
   Tensor loss_scale;    // [1] f64: all gradients carry this factor (fp16); null = 1

@@ -1,4 +1,4 @@
-#include "model/rwkv7/units.h"
+#include "model/rwkv7/block.h"
 
 namespace rk::rwkv7 {
 namespace {

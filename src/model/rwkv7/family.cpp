@@ -1,6 +1,8 @@
 #include "model/rwkv7/family.h"
 
-#include "model/rwkv7/units.h"
+#include "model/parts/embedding.h"
+#include "model/parts/head.h"
+#include "model/rwkv7/block.h"
 
 namespace rk::rwkv7 {
 
@@ -14,6 +16,7 @@ std::unique_ptr<Model> make(const ModelSpec& spec) {
   model->head_size = spec.head_size;
   model->shares = true;
   const Params params = add_params(model->params, spec);
+  set_groups(model->params, {});
   model->units.push_back(std::make_unique<Embedding>(params.emb, spec));
   for (int64_t l = 0; l < spec.n_layer; ++l)
     model->units.push_back(std::make_unique<Block>(params.blocks[static_cast<size_t>(l)], spec, l));

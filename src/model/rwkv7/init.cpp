@@ -6,20 +6,6 @@
 namespace rk::rwkv7 {
 namespace {
 
-InitRule formula_init(std::function<double(int64_t)> formula) {
-  InitRule rule;
-  rule.kind = InitKind::formula;
-  rule.formula = std::move(formula);
-  return rule;
-}
-
-InitRule simple(InitKind kind, double value) {
-  InitRule rule;
-  rule.kind = kind;
-  rule.value = value;
-  return rule;
-}
-
 // Channel i of C on [0, 1], ends included.
 double ramp(int64_t i, int64_t C) { return static_cast<double>(i) / static_cast<double>(C - 1); }
 
@@ -30,13 +16,6 @@ double zigzag(int64_t i, int64_t N) {
 }
 
 }  // namespace
-
-InitRule constant_init(double value) { return simple(InitKind::constant, value); }
-InitRule uniform_init(double half_width) { return simple(InitKind::uniform, half_width); }
-InitRule orthogonal_init(double gain) { return simple(InitKind::orthogonal, gain); }
-InitRule scaled_orthogonal_init(double gain, int64_t rows, int64_t cols) {
-  return orthogonal_init(rows > cols ? gain * std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : gain);
-}
 
 double LayerInit::from_first() const { return L > 1 ? static_cast<double>(l) / static_cast<double>(L - 1) : 0; }
 

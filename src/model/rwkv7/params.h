@@ -4,12 +4,10 @@
 #include <vector>
 
 #include "model/families.h"
+#include "model/parts/params.h"
 
 namespace rk::rwkv7 {
 
-struct NormParams {
-  Param *weight, *bias;
-};
 struct TimeMixParams {
   NormParams ln1;
   Param *x_r, *x_w, *x_k, *x_v, *x_a, *x_g;
@@ -27,14 +25,6 @@ struct ChannelMixParams {
 struct BlockParams {
   TimeMixParams att;
   ChannelMixParams ffn;
-};
-struct EmbeddingParams {
-  Param* table;
-  NormParams ln0;
-};
-struct HeadParams {
-  NormParams ln_out;
-  Param* weight;
 };
 struct Params {
   EmbeddingParams emb;
@@ -63,10 +53,5 @@ struct LayerInit {
   double from_first() const;                                                              // 0 at the first layer, 1 at the last
   double to_last() const { return 1 - static_cast<double>(l) / static_cast<double>(L); }  // 1 at the first layer
 };
-InitRule constant_init(double value);
-InitRule uniform_init(double half_width);
-InitRule orthogonal_init(double gain);
-// Larger by sqrt(rows / cols) for a tall matrix.
-InitRule scaled_orthogonal_init(double gain, int64_t rows, int64_t cols);
 
 }  // namespace rk::rwkv7

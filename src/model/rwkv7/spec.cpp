@@ -1,9 +1,8 @@
 // Sizes of RWKV-7 models, from files and for new ones.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <map>
 
+#include "model/parts/file_shapes.h"
 #include "model/rwkv7/family.h"
 
 namespace rk::rwkv7 {
@@ -27,65 +26,7 @@ void set_default_widths(ModelSpec& s) {
   complete(s.gate_lora, 5);
 }
 
-std::string text_of(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += cat(i ? ", " : "", shape[i]);
-  return text + "]";
-}
-
-// The tensors of one file by plain name.
-class Shapes {
- public:
-  Shapes(const std::vector<TensorInfo>& tensors, const std::string& path) : path_(path) {
-    for (const TensorInfo& t : tensors) by_name_[plain_name(t.name)] = &t;
-  }
-  bool has(const std::string& name) const { return by_name_.count(name) > 0; }
-  const std::vector<int64_t>& matrix(const std::string& name) const {
-    const auto it = by_name_.find(name);
-    if (it == by_name_.end()) fail(cat(path_, ": tensor ", name, " is missing; an RWKV-7 model has it"));
-    if (it->second->shape.size() != 2 || it->second->numel() == 0)
-      fail(cat(path_, ": tensor ", name, " has shape ", text_of(it->second->shape), "; a matrix is needed there"));
-    return it->second->shape;
-  }
-  int64_t count_blocks() const {
-    int64_t highest = -1;
-    for (const auto& [name, info] : by_name_) {
-      if (!name.starts_with("blocks.")) continue;
-      int64_t l = -1;
-      const char* begin = name.data() + 7;
-      const auto [end, error] = std::from_chars(begin, name.data() + name.size(), l);
-      if (error != std::errc() || *end != '.' || l < 0 || l >= 100000) fail(cat(path_, ": tensor ", name, " has no sensible block number"));
-      highest = std::max(highest, l);
-    }
-    for (int64_t l = 0; l <= highest; ++l) matrix(cat("blocks.", l, ".att.r_k"));
-    return highest + 1;
-  }
-
- private:
-  const std::string& path_;
-  std::map<std::string, const TensorInfo*> by_name_;
-};
-
-// What a file says about one size, and where.
-struct Found {
-  const char* flag;
-  int64_t given, value;
-  std::string tensor;
-};
-
-int64_t settle(const Found& f, const std::string& path) {
-  if (f.given != 0 && f.given != f.value)
-    fail(cat(path, ": tensor ", f.tensor, " says ", f.flag, " = ", f.value, ", but --", f.flag, " ", f.given,
-             " was given; leave the flag out or give ", f.value));
-  return f.value;
-}
-
-void check_heads(int64_t C, int64_t N) {
-  if (N < 8 || N > 256 || N % 8 != 0) fail(cat("head_size = ", N, " is not a multiple of 8 between 8 and 256; 64 is usual"));
-  if (C % N != 0) fail(cat("n_embd = ", C, " is not a multiple of head_size = ", N, "; try ", std::max<int64_t>(1, C / N) * N));
-}
-
-bool has_layer0_v(const Shapes& file, const std::string& path) {
+bool has_layer0_v(const FileShapes& file, const std::string& path) {
   int n = 0;
   for (const char* part : {"v0", "v1", "v2"}) n += file.has(cat("blocks.0.att.", part));
   if (n != 0 && n != 3) fail(cat(path, ": has some of blocks.0.att.v0, v1, v2 but not all three; keep all or remove all"));
@@ -99,10 +40,11 @@ bool matches(const std::vector<TensorInfo>& tensors) {
 }
 
 ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& tensors, const std::string& path) {
-  const Shapes file(tensors, path);
+  const FileShapes file(tensors, path, "RWKV-7");
   ModelSpec s = given;
   s.arch = "x070";
   const int64_t L = file.count_blocks();
+  for (int64_t l = 0; l < L; ++l) file.matrix(cat("blocks.", l, ".att.r_k"));
   const auto &emb = file.matrix("emb.weight"), &heads = file.matrix(kHeads), &ffn = file.matrix("blocks.0.ffn.key.weight");
   s.n_layer = settle({"n_layer", given.n_layer, L, cat("blocks.", L - 1, ".*")}, path);
   s.vocab_size = settle({"vocab_size", given.vocab_size, emb[0], "emb.weight"}, path);
@@ -111,7 +53,8 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   s.dim_att = settle({"dim_att", given.dim_att, heads[0] * heads[1], kHeads}, path);
   s.dim_ffn = settle({"dim_ffn", given.dim_ffn, ffn[0], "blocks.0.ffn.key.weight"}, path);
   if (s.dim_att != s.n_embd)
-    fail(cat(path, ": tensor ", kHeads, " ", text_of(heads), " does not fit the ", s.n_embd, " channels of emb.weight ", text_of(emb)));
+    fail(cat(path, ": tensor ", kHeads, " ", shape_text(heads), " does not fit the ", s.n_embd, " channels of emb.weight ",
+             shape_text(emb)));
   check_heads(s.n_embd, s.head_size);
   const auto width = [&](const char* flag, int64_t given_width, const std::string& tensor) {
     return settle({flag, given_width, file.matrix(tensor)[1], tensor}, path);

@@ -1,8 +1,8 @@
+#include "model/parts/embedding.h"
+
 #include "kernels/embedding/op.h"
 
-#include "model/rwkv7/units.h"
-
-namespace rk::rwkv7 {
+namespace rk {
 
 struct EmbeddingSaved {
   NormStats stats;
@@ -34,4 +34,4 @@ void Embedding::backward(const Exec& ex, const UnitBackward& a) const {
   if (table_->trainable) run(ex, EmbeddingBackward{.ids = a.seg.tokens.view({R}), .dx = dx, .dtable = grad(ex, *table_)});
 }
 
-}  // namespace rk::rwkv7
+}  // namespace rk

@@ -1,11 +1,12 @@
+#include "model/parts/head.h"
+
 #include <algorithm>
 
 #include "kernels/cross_entropy/op.h"
 #include "kernels/elementwise/op.h"
 #include "kernels/gemm/op.h"
-#include "model/rwkv7/units.h"
 
-namespace rk::rwkv7 {
+namespace rk {
 namespace {
 
 // Of logits, where the user does not say. A GPU wants many rows for its products and the launches around them.
@@ -85,4 +86,4 @@ void Head::backward(const Exec& ex, const UnitBackward& a) const {
   run(ex, Cast{.x = dx, .y = a.grad.dx.view(dx.shape)});
 }
 
-}  // namespace rk::rwkv7
+}  // namespace rk
