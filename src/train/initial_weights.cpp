@@ -52,7 +52,8 @@ class Donor {
     for (int64_t ModelSpec::*size : {&ModelSpec::n_layer, &ModelSpec::n_embd, &ModelSpec::vocab_size, &ModelSpec::head_size})
       if (given.*size == 0) given.*size = file.*size;
     if (given.n_embd != file.n_embd) return;  // widths follow the channels
-    for (int64_t ModelSpec::*width : {&ModelSpec::decay_lora, &ModelSpec::aaa_lora, &ModelSpec::mv_lora, &ModelSpec::gate_lora})
+    for (int64_t ModelSpec::*width : {&ModelSpec::dim_att, &ModelSpec::dim_ffn, &ModelSpec::decay_lora, &ModelSpec::aaa_lora,
+                                      &ModelSpec::mv_lora, &ModelSpec::gate_lora, &ModelSpec::mix_lora})
       if (given.*width == 0) given.*width = file.*width;
   }
 
