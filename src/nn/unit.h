@@ -120,7 +120,7 @@ struct Model {
   std::string family;  // "rwkv7"
   DType dtype = DType::f32;
   int64_t n_layer = 0, n_embd = 0, n_vocab = 0, head_size = 0;
-  bool shares = false;  // whether Flow::shared is used
+  bool shares = false;          // whether Flow::shared is used
   std::string why_no_segments;  // why samples cannot be cut in time, share a row or be made token by token; "" = they can
   int64_t only_length = 0;      // tokens that a sample must have; 0 = any number
   ParamTable params;

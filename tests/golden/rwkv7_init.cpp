@@ -112,7 +112,8 @@ void InitCase::orthogonal(const Param& p, const std::vector<double>& values, con
   std::vector<double> rounded;
   for (double x : values) rounded.push_back(static_cast<double>(bf16(static_cast<float>(x))));
   check_.at_most(p.name, distance_from_orthogonal(p, values, {gain, rows}, pool_), limits_.at("orthogonal_fp32_rel_to_gain2"));
-  check_.at_most(p.name + " in bf16", distance_from_orthogonal(p, rounded, {gain, rows}, pool_), limits_.at("orthogonal_bf16_rel_to_gain2"));
+  check_.at_most(p.name + " in bf16", distance_from_orthogonal(p, rounded, {gain, rows}, pool_),
+                 limits_.at("orthogonal_bf16_rel_to_gain2"));
 }
 
 void InitCase::widths() {

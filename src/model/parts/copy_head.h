@@ -8,12 +8,12 @@ namespace rk {
 
 // One sequence of T tokens while its chunks of rows pass; the chunk at work begins with row t0.
 struct CopySequence {
-  Tensor ids;      // [T]
+  Tensor ids;  // [T]
   int64_t t0 = 0;
-  Tensor q, k;     // [T,width]
-  Tensor c;        // of a chunk, flat, in the accumulation dtype
-  Tensor dc, dq;   // of a chunk, flat
-  Tensor dk;       // [T,width] accumulation dtype, the sum over the chunks so far
+  Tensor q, k;    // [T,width]
+  Tensor c;       // of a chunk, flat, in the accumulation dtype
+  Tensor dc, dq;  // of a chunk, flat
+  Tensor dk;      // [T,width] accumulation dtype, the sum over the chunks so far
 };
 struct CopyChunk {
   Tensor normed, dlogits;  // [n,C], [n,V]

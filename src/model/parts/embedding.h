@@ -18,7 +18,7 @@ class Embedding : public Unit {
   void backward(const Exec& ex, const UnitBackward& a) const override;
 
  private:
-  Tensor look_up(const Exec& ex, const Segment& seg) const;     // in scratch
+  Tensor look_up(const Exec& ex, const Segment& seg) const;               // in scratch
   Tensor dropped(const Exec& ex, const Segment& seg, Tensor rows) const;  // in place
 
   Param* table_;

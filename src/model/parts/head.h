@@ -24,8 +24,8 @@ class Head : public Unit {
   struct Chunk {
     Tensor normed;  // [n,C]
     NormStats stats;
-    Tensor logits;   // [n,V] accumulation dtype (training on a GPU: the model's), later their gradient
-    Tensor dlogits;  // the same in the model's dtype
+    Tensor logits;                // [n,V] accumulation dtype (training on a GPU: the model's), later their gradient
+    Tensor dlogits;               // the same in the model's dtype
     Chunk rows(int64_t n) const;  // the first n
   };
   Chunk take_chunk(const Exec& ex, int64_t rows, bool trains) const;

@@ -4,10 +4,6 @@
 namespace rk::rwkv4 {
 namespace {
 
-Param* add_matrix(const ParamAdder& part, const char* name, int64_t rows, int64_t cols) {
-  return part.add(name, {rows, cols}, scaled_orthogonal_init(1, rows, cols));
-}
-
 TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const LayerInit& init) {
   const int64_t C = init.C, A = init.A;
   const auto zero = [&](const char* name, int64_t rows, int64_t cols) { return att.add(name, {rows, cols}, constant_init(0)); };
@@ -19,22 +15,9 @@ TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const LayerIni
   p.mix_v = att.add("time_mix_v", {1, 1, C}, init.mix_v());
   p.mix_r = att.add("time_mix_r", {1, 1, C}, init.mix_r());
   p.key = zero("key.weight", A, C);
-  p.value = add_matrix(att, "value.weight", A, C);
+  p.value = att.add("value.weight", {A, C}, scaled_orthogonal_init(1, A, C));
   p.receptance = zero("receptance.weight", A, C);
   p.output = zero("output.weight", C, A);
-  return p;
-}
-
-// ln: the norm in front of it, which stands elsewhere in a file.
-GatedChannelMixParams add_channel_mix(const ParamAdder& ffn, NormParams ln, const LayerInit& init, int64_t F) {
-  const int64_t C = init.C;
-  GatedChannelMixParams p;
-  p.ln = ln;
-  p.mix_k = ffn.add("time_mix_k", {1, 1, C}, init.mix_k());
-  p.mix_r = ffn.add("time_mix_r", {1, 1, C}, init.mix_k());
-  p.key = add_matrix(ffn, "key.weight", F, C);
-  p.receptance = ffn.add("receptance.weight", {C, C}, constant_init(0));
-  p.value = ffn.add("value.weight", {C, F}, constant_init(0));
   return p;
 }
 
@@ -52,15 +35,16 @@ Params add_params(ParamTable& table, const ModelSpec& s) {
     const int unit = static_cast<int>(l) + 1;
     const ParamAdder block(table, unit, prefix), of_emb(table, 0, prefix);
     const LayerInit init{l, L, C, s.dim_att};
+    const GatedChannelMixInit ffn{"time_mix_", init.mix_k(), scaled_orthogonal_init(1, s.dim_ffn, C)};
     if (l == 0) add_positions(params.emb, of_emb, s);
     const NormParams ln1 = block.add_norm("ln1", C), ln2 = block.add_norm("ln2", C);
     if (l == 0) params.emb.ln0 = of_emb.add_norm("ln0", C);
     if (l == 0 && s.old.pre_ffn) {
-      p.ffn_pre = add_channel_mix(ParamAdder(table, unit, prefix + "ffnPre."), ln1, init, s.dim_ffn);
+      p.ffn_pre = add_gated_channel_mix(ParamAdder(table, unit, prefix + "ffnPre."), ln1, s, ffn);
     } else {
       p.att = add_time_mix(ParamAdder(table, unit, prefix + "att."), ln1, init);
     }
-    p.ffn = add_channel_mix(ParamAdder(table, unit, prefix + "ffn."), ln2, init, s.dim_ffn);
+    p.ffn = add_gated_channel_mix(ParamAdder(table, unit, prefix + "ffn."), ln2, s, ffn);
     if (has_tiny_attention(s, l)) p.tiny = add_tiny_attention(block, s, scaled_orthogonal_init);
   }
   params.head.ln_out = head.add_norm("ln_out", C);

@@ -17,11 +17,11 @@ TimeMix::TimeMix(const TimeMixParams& p, const ModelSpec& spec)
       receptance_(*p.receptance, WeightLayout::out_in),
       output_(*p.output, WeightLayout::out_in) {}
 
-TimeMixSaved TimeMix::take(const Exec& ex, const TimeMixForward& a) const {
-  Arena& arena = a.saved ? *ex.kept : *ex.scratch;
+TimeMixSaved TimeMix::take(const Exec& ex, const MixForward& a, bool keep) const {
+  Arena& arena = keep ? *ex.kept : *ex.scratch;
   TimeMixSaved s;
   for (Tensor* t : {&s.k, &s.v, &s.r, &s.y}) *t = take_rows(arena, a.B * a.T);
-  if (a.saved) s.states = take_wkv4_saved(ex, arena, dtype_, {a.B, a.T, A_});
+  if (keep) s.states = take_wkv4_saved(ex, arena, dtype_, {a.B, a.T, A_});
   return s;
 }
 
@@ -46,10 +46,10 @@ TimeMix::Mixes TimeMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor
   return mixes;
 }
 
-void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
+void TimeMix::forward(const Exec& ex, const MixForward& a, TimeMixSaved* saved) const {
   const ArenaScope scope(*ex.scratch);
   const Shape split{a.B, a.T, A_};
-  const TimeMixSaved s = take(ex, a);
+  const TimeMixSaved s = take(ex, a, saved != nullptr);
   {
     const ArenaScope inputs(*ex.scratch);
     const Mixes x = mix(ex, {a.B, a.T, C_}, a.x, a.resets, a.shift_in, a.shift_out);
@@ -66,24 +66,23 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
                       .state_out = a.wkv_out,
                       .saved_states = s.states,
                       .resets = a.resets});
-  const Tensor gated = a.saved ? take_rows(*ex.scratch, a.B * a.T) : s.y;
-  run(ex, SigmoidGateForward{.r = s.r, .v = s.y, .residual = {}, .y = gated});
+  const Tensor gated = saved ? take_rows(*ex.scratch, a.B * a.T) : s.y;
+  run(ex, SigmoidGateForward{.r = s.r, .v = s.y, .y = gated});
   output_.forward(ex, {.x = gated, .y = a.out, .residual = a.x});
-  if (a.saved) *a.saved = s;
+  if (saved) *saved = s;
 }
 
-void TimeMix::backward(const Exec& ex, const TimeMixBackward& a) const {
+void TimeMix::backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& saved) const {
   const ArenaScope scope(*ex.scratch);
   Gradients d;
   for (Tensor* t : {&d.k, &d.v, &d.r}) *t = take_rows(*ex.scratch, a.B * a.T);
-  operator_backward(ex, a, d);
+  operator_backward(ex, a, saved, d);
   project_backward(ex, a, d);
 }
 
 // From the gradient of the residual to those of the three projections.
-void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const {
+void TimeMix::operator_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const {
   const ArenaScope scope(*ex.scratch);
-  const TimeMixSaved& s = a.saved;
   const Shape split{a.B, a.T, A_};
   const Tensor dy = take_rows(*ex.scratch, a.B * a.T), gated = d.k;  // whose place is free until the operator's backward
   output_.backward_input(ex, {.dy = a.dx, .dx = dy});
@@ -93,9 +92,7 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
                        .v = s.v.view(split),
                        .w = value(ex, *p_.time_decay),
                        .u = value(ex, *p_.time_first),
-                       .y = s.y.view(split),
                        .saved_states = s.states,
-                       .state_in = a.wkv_in,
                        .dy = dy.view(split),
                        .dstate_out = a.dwkv_out,
                        .dk = d.k.view(split),
@@ -107,7 +104,7 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
 }
 
 // Gradients of the mixes take the mixes' places.
-void TimeMix::project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const {
+void TimeMix::project_backward(const Exec& ex, const MixBackward& a, const Gradients& d) const {
   const ArenaScope scope(*ex.scratch);
   const Shape shape{a.B, a.T, C_};
   Mixes x = mix(ex, shape, a.x, a.resets, a.shift_in, {});

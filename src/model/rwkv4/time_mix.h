@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 
+#include "model/parts/mix.h"
 #include "model/rwkv4/params.h"
 #include "nn/linear.h"
 
@@ -13,30 +14,12 @@ struct TimeMixSaved {
   Tensor states;      // of the operator
 };
 
-struct TimeMixForward {
-  int64_t B, T;
-  Tensor x, out;              // [R,C], R = B*T: the residual stream before and after; out may be x
-  Tensor shift_in, wkv_in;    // null = zero
-  Tensor shift_out, wkv_out;  // null = not wanted
-  Tensor resets;              // of the segment
-  TimeMixSaved* saved = nullptr;
-};
-struct TimeMixBackward {
-  int64_t B, T;
-  Tensor x;                     // as in forward
-  Tensor dx;                    // gradient of out on entry, of x on return
-  Tensor shift_in, wkv_in;      // as in forward
-  Tensor dshift_out, dwkv_out;  // null = zero
-  Tensor dshift_in, dwkv_in;    // null = not wanted
-  Tensor resets;                // as in forward
-  const TimeMixSaved& saved;
-};
-
 class TimeMix {
  public:
   TimeMix(const TimeMixParams& p, const ModelSpec& spec);
-  void forward(const Exec& ex, const TimeMixForward& a) const;
-  void backward(const Exec& ex, const TimeMixBackward& a) const;
+  // saved null: no backward follows.
+  void forward(const Exec& ex, const MixForward& a, TimeMixSaved* saved) const;
+  void backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& saved) const;
 
  private:
   enum Mix : size_t { kK, kV, kR, kMixes };
@@ -45,12 +28,12 @@ class TimeMix {
   struct Gradients {
     Tensor k, v, r;
   };
-  TimeMixSaved take(const Exec& ex, const TimeMixForward& a) const;
+  TimeMixSaved take(const Exec& ex, const MixForward& a, bool keep) const;
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, A_}); }
   Mixes mix_weights(const Exec& ex) const;
   Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const;
-  void operator_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
-  void project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
+  void operator_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
+  void project_backward(const Exec& ex, const MixBackward& a, const Gradients& d) const;
 
   TimeMixParams p_;
   int64_t C_, A_;

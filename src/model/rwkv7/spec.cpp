@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/parts/file_shapes.h"
+#include "model/parts/old_parts.h"
 #include "model/rwkv7/family.h"
 
 namespace rk::rwkv7 {
@@ -20,10 +21,10 @@ void set_default_widths(ModelSpec& s) {
   const auto complete = [&](int64_t& width, double factor) {
     if (width == 0) width = low_rank_width(factor, s.n_embd);
   };
-  complete_size(s.decay_lora, 2.5);
-  complete_size(s.aaa_lora, 2.5);
-  complete_size(s.mv_lora, 1.7);
-  complete_size(s.gate_lora, 5);
+  complete(s.decay_lora, 2.5);
+  complete(s.aaa_lora, 2.5);
+  complete(s.mv_lora, 1.7);
+  complete(s.gate_lora, 5);
 }
 
 bool has_layer0_v(const FileShapes& file, const std::string& path) {
@@ -80,6 +81,7 @@ ModelSpec spec_for_new(const ModelSpec& given) {
   for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete_size(*width, 0, "low-rank width");
   if (s.vocab_size == 0) fail("a new model needs --vocab_size (65536 for the World tokenizer)");
   check_heads(s.n_embd, s.head_size);
+  refuse_old_parts(s.old, "RWKV-7");
   if (s.dim_att != s.n_embd) fail(cat("--dim_att ", s.dim_att, " differs from --n_embd ", s.n_embd, "; x070 has them equal: leave it out"));
   if (s.dim_ffn != 4 * s.n_embd)
     fail(cat("--dim_ffn ", s.dim_ffn, " differs from 4 x n_embd = ", 4 * s.n_embd, "; x070 always uses that: leave it out"));
