@@ -43,20 +43,12 @@ void settle_architecture(RunConfig& config) {
 }
 
 void check_with_run(const ModelSpec& spec, const RunConfig& config) {
-  const bool segments = config.chunk_ctx > 0 && config.chunk_ctx < config.ctx_len;
   const bool documents = config.doc_reset == 1 || (config.doc_reset == -1 && config.dataload == "pack");
-  const char* how = segments ? "--chunk_ctx" : "documents that begin inside rows (--doc_reset 1, --dataload pack)";
-  if (segments || documents) {
-    const auto refuse = [&](const char* part, const char* why) { fail(cat(part, " does not go with ", how, ": ", why)); };
-    if (spec.old.head_qk > 0) refuse("--head_qk", "it copies tokens from the whole row");
-    if (spec.old.tiny_att_dim > 0) refuse("--tiny_att_dim", "its attention looks at the whole row");
-    if (spec.old.pos_emb > 0) refuse("--my_pos_emb", "its positions are those of a whole row");
-  }
-  if (spec.old.pos_emb > 0 && spec.old.pos_emb * spec.old.pos_emb - 1 != config.ctx_len)
-    fail(cat("--my_pos_emb ", spec.old.pos_emb, " has ", spec.old.pos_emb * spec.old.pos_emb - 1, " positions; --ctx_len ", config.ctx_len,
-             " must be that number"));
   if (spec.time_state && documents)
-    fail(cat("a trained start state does not go with ", how, ": it is the state before the first token of a row"));
+    fail(
+        "a trained start state does not go with documents that begin inside rows (--doc_reset 1, --dataload pack): it is the state before "
+        "the "
+        "first token of a row");
 }
 
 void prepare_training(Model& model, const Family& family, const RunConfig& config) {

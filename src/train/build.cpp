@@ -6,8 +6,10 @@
 #include "io/tensor_file.h"
 #include "model/load.h"
 #include "train/architecture.h"
+#include "train/check_samples.h"
 #include "train/dialects.h"
 #include "train/fresh_values.h"
+#include "train/run_plan.h"
 #include "train/weight_stream.h"
 
 namespace rk {
@@ -34,7 +36,8 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
 
 std::unique_ptr<Model> checked_model(const Family& family, const ModelSpec& spec, const RunConfig& config) {
   check_with_run(spec, config);
-  auto model = family.make(spec);
+  std::unique_ptr<Model> model = family.make(spec);
+  check_samples(*model, batch_shape(config));
   prepare_training(*model, family, config);
   return model;
 }
