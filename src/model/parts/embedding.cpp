@@ -1,6 +1,7 @@
 #include "model/parts/embedding.h"
 
 #include "kernels/embedding/op.h"
+#include "nn/drop.h"
 
 namespace rk {
 
@@ -15,6 +16,7 @@ Tensor Embedding::look_up(const Exec& ex, const Segment& seg) const {
   const int64_t R = seg.B * seg.T;
   const Tensor rows = ex.scratch->take(dtype_, {R, C_});
   run(ex, EmbeddingForward{.ids = seg.tokens.view({R}), .table = value(ex, *table_), .x = rows});
+  drop(ex, seg, drop_stream(name, 0), rows);
   return rows;
 }
 
@@ -31,7 +33,9 @@ void Embedding::backward(const Exec& ex, const UnitBackward& a) const {
   const int64_t R = a.seg.B * a.seg.T;
   const Tensor dx = a.grad.dx.view({R, C_});
   ln0_.backward(ex, {.x = look_up(ex, a.seg), .stats = a.saved.as<EmbeddingSaved>().stats, .dy = dx, .dx = dx});
-  if (table_->trainable) run(ex, EmbeddingBackward{.ids = a.seg.tokens.view({R}), .dx = dx, .dtable = grad(ex, *table_)});
+  if (!table_->trainable) return;
+  drop(ex, a.seg, drop_stream(name, 0), dx);
+  run(ex, EmbeddingBackward{.ids = a.seg.tokens.view({R}), .dx = dx, .dtable = grad(ex, *table_)});
 }
 
 }  // namespace rk

@@ -2,7 +2,9 @@
 
 #include "model/parts/embedding.h"
 #include "model/parts/head.h"
-#include "model/rwkv7/block.h"
+#include "model/parts/mix_block.h"
+#include "model/rwkv7/channel_mix.h"
+#include "model/rwkv7/time_mix.h"
 
 namespace rk::rwkv7 {
 
@@ -18,8 +20,11 @@ std::unique_ptr<Model> make(const ModelSpec& spec) {
   const Params params = add_params(model->params, spec);
   set_groups(model->params, {});
   model->units.push_back(std::make_unique<Embedding>(params.emb, spec));
-  for (int64_t l = 0; l < spec.n_layer; ++l)
-    model->units.push_back(std::make_unique<Block>(params.blocks[static_cast<size_t>(l)], spec, l));
+  for (int64_t l = 0; l < spec.n_layer; ++l) {
+    const BlockParams& p = params.blocks[static_cast<size_t>(l)];
+    model->units.push_back(std::make_unique<MixBlock<TimeMix, ChannelMix>>(l, spec, TimeMix(p.att, spec, l == 0), ChannelMix(p.ffn, spec),
+                                                                           BlockRules{.drops = false, .time_state = p.att.time_state}));
+  }
   model->units.push_back(std::make_unique<Head>(params.head, spec));
   return model;
 }

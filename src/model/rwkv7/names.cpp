@@ -36,6 +36,7 @@ void add_time_mix(TimeMixParams& p, const ParamAdder& att, const ModelSpec& s, c
   p.k_k = att.add("k_k", vector, init.k_k());
   p.k_a = att.add("k_a", vector, constant_init(1.02));
   p.r_k = att.add("r_k", {C / N, N}, constant_init(-0.04));
+  p.time_state = s.time_state ? att.add("time_state", {C / N, N, N}, constant_init(0)) : nullptr;
   p.receptance = att.add("receptance.weight", {C, C}, orthogonal_init(1));
   p.key = att.add("key.weight", {C, C}, orthogonal_init(0.1));
   p.value = att.add("value.weight", {C, C}, orthogonal_init(1));
@@ -56,7 +57,7 @@ Params add_params(ParamTable& table, const ModelSpec& s) {
     const std::string prefix = cat("blocks.", l, ".");
     const int unit = static_cast<int>(l) + 1;
     const ParamAdder block(table, unit, prefix), att(table, unit, prefix + "att."), ffn(table, unit, prefix + "ffn.");
-    const LayerInit init{l, L, C, s.head_size};
+    const LayerInit init{{l, L, C}, s.head_size};
     p.att.ln1 = block.add_norm("ln1", C);
     p.ffn.ln2 = block.add_norm("ln2", C);
     if (l == 0) params.emb.ln0 = ParamAdder(table, 0, prefix).add_norm("ln0", C);
