@@ -14,6 +14,8 @@ std::span<const Kind> kinds() {
       {"rwkv7/init", run_init, false, false},
       {"rwkv7/train_20_steps", run_train_20_steps, true, true, true},
       {"rwkv7/schedule_sampling", run_schedule_sampling, false, false},
+      {"rwkv456/init", run_init_old, false, false},
+      {"rwkv456/pth_names", run_pth_names, false, false},
       {"data/world_tokenizer", run_world_tokenizer, false, false},
       {"data/neox_tokenizer", run_neox_tokenizer, false, false},
       {"data/binidx/make_data", run_make_data, false, false},

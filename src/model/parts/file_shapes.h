@@ -36,6 +36,10 @@ struct FoundSize {
 // The file's value; refuses a flag that says something else.
 int64_t settle(const FoundSize& f, const std::string& path);
 
+// A size of a new model: what nobody gave becomes `otherwise`; negative ones are refused.
+void complete_size(int64_t& value, int64_t otherwise, const char* flag);
+// Refuses other sizes.
+void check_multiple_of_32(int64_t value, const char* flag);
 // A head of N channels: a multiple of 8 that divides C.
 void check_heads(int64_t C, int64_t N);
 

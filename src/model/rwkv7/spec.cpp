@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/parts/file_shapes.h"
+#include "model/parts/old_parts.h"
 #include "model/rwkv7/family.h"
 
 namespace rk::rwkv7 {
@@ -71,19 +72,16 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
   s.arch = "x070";
-  const auto complete = [](int64_t& value, int64_t otherwise, const char* flag) {
-    if (value < 0) fail(cat("--", flag, " ", value, " is negative; give a positive number or leave it out"));
-    if (value == 0) value = otherwise;
-  };
-  complete(s.n_layer, 6, "n_layer");
-  complete(s.n_embd, 512, "n_embd");
-  complete(s.head_size, 64, "head_size");
-  complete(s.vocab_size, 0, "vocab_size");
-  complete(s.dim_att, s.n_embd, "dim_att");
-  complete(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
-  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete(*width, 0, "low-rank width");
+  complete_size(s.n_layer, 6, "n_layer");
+  complete_size(s.n_embd, 512, "n_embd");
+  complete_size(s.head_size, 64, "head_size");
+  complete_size(s.vocab_size, 0, "vocab_size");
+  complete_size(s.dim_att, s.n_embd, "dim_att");
+  complete_size(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
+  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete_size(*width, 0, "low-rank width");
   if (s.vocab_size == 0) fail("a new model needs --vocab_size (65536 for the World tokenizer)");
   check_heads(s.n_embd, s.head_size);
+  refuse_old_parts(s.old, "RWKV-7");
   if (s.dim_att != s.n_embd) fail(cat("--dim_att ", s.dim_att, " differs from --n_embd ", s.n_embd, "; x070 has them equal: leave it out"));
   if (s.dim_ffn != 4 * s.n_embd)
     fail(cat("--dim_ffn ", s.dim_ffn, " differs from 4 x n_embd = ", 4 * s.n_embd, "; x070 always uses that: leave it out"));
