@@ -1,16 +1,20 @@
 // Time mix and channel mix with the states that they carry: a block of any family.
 #pragma once
+#include <optional>
+
 #include "kernels/rows/op.h"
 #include "model/families.h"
 #include "model/parts/mix.h"
+#include "model/parts/tiny_attention.h"
 #include "nn/bound.h"
 #include "nn/drop.h"
 
 namespace rk {
 
 struct BlockRules {
-  bool drops = true;            // whether the residual stream is dropped behind both mixes (golden rwkv456 §1)
-  Param* time_state = nullptr;  // [H,N,N] what the operator begins a sequence with; null: zero
+  bool drops = true;                  // whether the residual stream is dropped behind both mixes (golden rwkv456 §1)
+  Param* time_state = nullptr;        // [H,N,N] what the operator begins a sequence with; null: zero
+  std::optional<TinyAttention> tiny;  // what ends the block; its x_emb is Flow::shared
 };
 
 // The mixes have forward(ex, MixForward, Saved*) and backward(ex, MixBackward, const Saved&); a time mix has wkv_shape(B), too.
@@ -30,6 +34,7 @@ class MixBlock : public Unit {
     const Tensor x = rows(a.in.x), out = rows(a.out.x);
     BlockSaved* saved = a.saved ? &a.saved->emplace<BlockSaved>() : nullptr;
     const Tensor mid = saved ? ex.kept->take(dtype_, {B * T, C_}) : out;
+    const Tensor end = saved && rules_.tiny ? ex.kept->take(dtype_, {B * T, C_}) : out;
     att_.forward(ex,
                  {.B = B,
                   .T = T,
@@ -47,7 +52,7 @@ class MixBlock : public Unit {
                  {.B = B,
                   .T = T,
                   .x = mid,
-                  .out = out,
+                  .out = end,
                   .shared = {},
                   .shift_in = part(a.state_in, kFfnShift),
                   .shift_out = part(a.state_out, kFfnShift),
@@ -55,8 +60,11 @@ class MixBlock : public Unit {
                   .wkv_out = {},
                   .resets = a.seg.resets},
                  saved ? &saved->ffn : nullptr);
-    if (rules_.drops) drop(ex, a.seg, drop_stream(name, kAfterFfn), out);
-    if (saved) saved->mid = mid;
+    if (rules_.drops) drop(ex, a.seg, drop_stream(name, kAfterFfn), end);
+    if (rules_.tiny) rules_.tiny->forward(ex, {.B = B, .T = T, .x = end, .out = out, .x_emb = rows(a.in.shared)});
+    if (!saved) return;
+    saved->mid = mid;
+    saved->end = end;
   }
 
   void backward(const Exec& ex, const UnitBackward& a) const override {
@@ -64,6 +72,8 @@ class MixBlock : public Unit {
     const int64_t B = a.seg.B, T = a.seg.T;
     const BlockSaved& saved = a.saved.as<BlockSaved>();
     const Tensor dx = rows(a.grad.dx);
+    if (rules_.tiny)
+      rules_.tiny->backward(ex, {.B = B, .T = T, .x = saved.end, .x_emb = rows(a.in.shared), .dx = dx, .dx_emb = rows(a.grad.dshared)});
     if (rules_.drops) drop(ex, a.seg, drop_stream(name, kAfterFfn), dx);
     ffn_.backward(ex,
                   {.B = B,
@@ -104,7 +114,7 @@ class MixBlock : public Unit {
   struct BlockSaved {
     typename TimeMix::Saved att;
     typename ChannelMix::Saved ffn;
-    Tensor mid;  // the residual between the two mixes
+    Tensor mid, end;  // the residual between the two mixes, and in front of a small attention
   };
   enum State : size_t { kAttShift, kWkv, kFfnShift };
   enum DropPlace : uint64_t { kAfterAtt, kAfterFfn };

@@ -10,6 +10,7 @@ std::unique_ptr<Model> empty_model(const char* family, const ModelSpec& spec) {
   model->n_embd = spec.n_embd;
   model->n_vocab = spec.vocab_size;
   model->head_size = spec.head_size;
+  set_old_parts(*model, spec);
   return model;
 }
 
@@ -18,12 +19,13 @@ Param* add_embedding(ParamTable& table, const ModelSpec& spec) {
   return ParamAdder(table, 0, "").add("emb.weight", {spec.vocab_size, spec.n_embd}, uniform_init(half_width));
 }
 
-HeadParams add_head(ParamTable& table, const ModelSpec& spec) {
+HeadParams add_head(ParamTable& table, const ModelSpec& spec, MatrixInit matrix) {
   const ParamAdder head(table, static_cast<int>(spec.n_layer) + 1, "");
   const int64_t V = spec.vocab_size, C = spec.n_embd;
   HeadParams p;
   p.ln_out = head.add_norm("ln_out", C);
   p.weight = head.add("head.weight", {V, C}, scaled_orthogonal_init(0.5, V, C));
+  add_copying(p, head, spec, matrix);
   return p;
 }
 
@@ -32,8 +34,10 @@ static ParamAdder adder(ParamTable& table, int64_t l, const char* part) {
 }
 
 BlockAdder::BlockAdder(ParamTable& table, int64_t l)
-    : self(adder(table, l, "")), att(adder(table, l, "att.")), ffn(adder(table, l, "ffn.")), table_(table) {}
-
-NormParams BlockAdder::add_ln0(int64_t C) const { return ParamAdder(table_, 0, "blocks.0.").add_norm("ln0", C); }
+    : self(adder(table, l, "")),
+      att(adder(table, l, "att.")),
+      ffn(adder(table, l, "ffn.")),
+      ffn_pre(adder(table, l, "ffnPre.")),
+      of_emb(table, 0, cat("blocks.", l, ".")) {}
 
 }  // namespace rk

@@ -39,7 +39,7 @@ class DynamicMix {
                      Tensor dz) const;
 
   DynamicMixParams p_;
-  std::vector<Mix> mixes_;
+  std::span<const Mix> mixes_;
   int64_t C_;
   DType dtype_;
   Norm ln1_;

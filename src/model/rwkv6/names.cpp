@@ -7,8 +7,6 @@
 namespace rk::rwkv6 {
 namespace {
 
-constexpr int64_t kGateWidth = 64;  // of x060a
-
 InitRule mix_init(Mix m, const LayerInit& init) {
   const double p = init.to_last();
   switch (m) {
@@ -22,7 +20,7 @@ InitRule mix_init(Mix m, const LayerInit& init) {
 DynamicMixParams add_mixes(const ParamAdder& att, NormParams ln1, const ModelSpec& s, const LayerInit& init) {
   static const std::array<const char*, kMixes> names{"w", "k", "v", "r", "g"};
   const Variant variant = variant_of(s.arch);
-  const std::vector<Mix> mixes = mixes_of(variant);
+  const std::span<const Mix> mixes = mixes_of(variant);
   const auto n = static_cast<int64_t>(mixes.size());
   const std::string factors = variant == Variant::b ? "time_maa_rkvw_" : "time_maa_";
   DynamicMixParams p{};
@@ -60,21 +58,12 @@ TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const ModelSpe
 }  // namespace
 
 Params add_params(ParamTable& table, const ModelSpec& s) {
-  Params params;
-  params.emb.table = add_embedding(table, s);
-  for (int64_t l = 0; l < s.n_layer; ++l) {
-    const BlockAdder block(table, l);
-    const LayerInit init{l, s.n_layer, s.n_embd};
-    const NormParams ln1 = block.self.add_norm("ln1", s.n_embd), ln2 = block.self.add_norm("ln2", s.n_embd);
-    if (l == 0) params.emb.ln0 = block.add_ln0(s.n_embd);
-    params.blocks.push_back(
-        {add_time_mix(block.att, ln1, s, init),
-         add_gated_channel_mix(
-             block.ffn, ln2, s,
-             {.mix_prefix = "time_maa_", .mix = init.of_previous(std::pow(init.to_last(), 3)), .key = orthogonal_init(1)})});
-  }
-  params.head = add_head(table, s);
-  return params;
+  return add_model_params<BlockParams>(
+      table, s, unscaled_orthogonal_init, [&](const BlockAdder& block, const BlockNorms& norms, int64_t l) {
+        const LayerInit init{l, s.n_layer, s.n_embd};
+        const GatedChannelMixInit ffn{"time_maa_", init.of_previous(std::pow(init.to_last(), 3)), orthogonal_init(1)};
+        return BlockParams{add_time_mix(block.att, norms.ln1, s, init), add_gated_channel_mix(block.ffn, norms.ln2, s, ffn)};
+      });
 }
 
 }  // namespace rk::rwkv6

@@ -1,12 +1,12 @@
 // The parameters of RWKV-6's units, by role, and its variants.
 #pragma once
 #include <array>
-#include <vector>
+#include <span>
 
 #include "model/families.h"
 #include "model/parts/gated_channel_mix.h"
 #include "model/parts/gated_wkv.h"
-#include "model/parts/params.h"
+#include "model/parts/model.h"
 
 namespace rk::rwkv6 {
 
@@ -17,7 +17,7 @@ Variant variant_of(const std::string& arch);
 // Inputs of the projections.
 enum Mix : size_t { kW, kK, kV, kR, kG, kMixes };
 // Of a variant, in the order in which its factors are stored.
-std::vector<Mix> mixes_of(Variant v);
+std::span<const Mix> mixes_of(Variant v);
 
 struct DynamicMixParams {
   NormParams ln1;
@@ -38,11 +38,7 @@ struct BlockParams {
   TimeMixParams att;
   GatedChannelMixParams ffn;
 };
-struct Params {
-  EmbeddingParams emb;
-  std::vector<BlockParams> blocks;
-  HeadParams head;
-};
+using Params = ModelParams<BlockParams>;
 
 // Adds all parameters to `table` in the order of upstream's files, with initial values and owning units.
 Params add_params(ParamTable& table, const ModelSpec& spec);

@@ -98,21 +98,11 @@ void TimeMix::backward(const Exec& ex, const MixBackward& a, const Saved& saved)
   Saved s = saved;
   if (ex.keep_less) expand(ex, s);
   const GatedWkvGradients d = wkv_.backward(ex, a, tensors(s, a.B, a.T), {});
-  const MixForward again{.B = a.B,
-                         .T = a.T,
-                         .x = a.x,
-                         .out = {},
-                         .shared = {},
-                         .shift_in = a.shift_in,
-                         .shift_out = {},
-                         .wkv_in = {},
-                         .wkv_out = {},
-                         .resets = a.resets};
   const DynamicMix::Normed normed = mix_.norm(ex, a.x);
   Mixes x;
   size_t place = 0;
   for (Mix m : mixes_of(variant_)) x[m] = d.places[place++];
-  mix_.mix(ex, again, normed, s.mix_hidden, x);
+  mix_.mix(ex, formed_again(a), normed, s.mix_hidden, x);
   project_backward(ex, x, s, d);
   mix_.backward(ex, a, normed, s.mix_hidden, x, {d.w, d.k, d.v, d.r, d.g});
 }

@@ -5,7 +5,7 @@
 
 #include "model/families.h"
 #include "model/parts/layer_init.h"
-#include "model/parts/params.h"
+#include "model/parts/model.h"
 
 namespace rk::rwkv7 {
 
@@ -28,11 +28,7 @@ struct BlockParams {
   TimeMixParams att;
   ChannelMixParams ffn;
 };
-struct Params {
-  EmbeddingParams emb;
-  std::vector<BlockParams> blocks;
-  HeadParams head;
-};
+using Params = ModelParams<BlockParams>;
 
 // Adds all parameters to `table` in the order of upstream's files, with optimizer groups, initial values and owning units.
 Params add_params(ParamTable& table, const ModelSpec& spec);
