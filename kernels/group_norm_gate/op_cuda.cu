@@ -64,7 +64,7 @@ using Queue = RowQueue<3 * kLaneParts<T>, sizeof(T) == 2 ? 3 : 2>;
 
 // Elements moved per channel: y, g, dout, dy, dg, and out where wanted.
 template <class T, int LANES>
-__global__ __launch_bounds__(kHeadThreads, 3) void backward(Inputs<T> p, Gradients<T> d, HeadRows s) {
+__global__ __launch_bounds__(kHeadThreads, 2) void backward(Inputs<T> p, Gradients<T> d, HeadRows s) {
   const HeadPlace<LANES> place(s);
   const int c = place.channel();
   const float share = 1.0f / static_cast<float>(s.N);

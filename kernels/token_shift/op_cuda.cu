@@ -11,6 +11,11 @@ namespace {
 constexpr int kThreads = 128, kMixes = 6;
 constexpr int64_t kStrip = 64;
 
+__device__ __forceinline__ void exchange(float& a, float& b) {
+  const float kept = a;
+  a = b, b = kept;
+}
+
 template <class T>
 struct Mixes {
   const T *mu[kMixes], *more[kMixes];  // more null: none
@@ -42,6 +47,14 @@ struct Forward {
   }
   __device__ void store(int64_t i, const Loaded& in) const {
     const int64_t c = i % packs * W;
+    float from[W], change[W];
+    to_floats(in.here, from);
+    to_floats(in.before, change);
+#pragma unroll
+    for (int j = 0; j < W; ++j) {
+      if (mu_of_self) exchange(from[j], change[j]);
+      change[j] -= from[j];
+    }
 #pragma unroll
     for (int m = 0; m < kMixes; ++m) {
       if (m >= n) break;
@@ -49,10 +62,7 @@ struct Forward {
       cuda::load(mixes.mu[m] + c, mu);
       if (mixes.more[m]) cuda::load(mixes.more[m] + i * W, more);
 #pragma unroll
-      for (int j = 0; j < W; ++j) {
-        const float here = to_float(in.here.x[j]), before = to_float(in.before.x[j]), from = mu_of_self ? before : here;
-        out[j] = from + ((mu_of_self ? here : before) - from) * (mu[j] + more[j]);
-      }
+      for (int j = 0; j < W; ++j) out[j] = from[j] + change[j] * (mu[j] + more[j]);
       cuda::store(mixes.y[m] + i * W, out);
     }
   }
@@ -72,11 +82,6 @@ struct KeepLast {
   __device__ void store(int64_t i, const Loaded& in) const { *reinterpret_cast<Loaded*>(state + i * W) = in; }
 };
 
-__device__ __forceinline__ void exchange(float& a, float& b) {
-  const float kept = a;
-  a = b, b = kept;
-}
-
 template <class T>
 struct Gradients {
   const T *x, *state;
@@ -93,7 +98,7 @@ struct Gradients {
 
   __device__ bool begins(int64_t row) const { return resets && resets[row]; }
 
-  // What mix m takes of the weight's side in W columns of a row.
+  // Weights of mix m in W columns of a row.
   template <int W>
   __device__ void weight(int m, int64_t row, int c, float (&w)[W]) const {
     load(mu[m] + c, w);
