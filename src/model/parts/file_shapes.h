@@ -16,6 +16,7 @@ class FileShapes {
   bool has(const std::string& name) const { return by_name_.count(name) > 0; }
   // The shape of a tensor; refuses one that is missing, empty, or has not `rank` dimensions.
   const std::vector<int64_t>& shape(const std::string& name, size_t rank) const;
+  bool is_matrix(const std::string& name) const { return has(name) && by_name_.at(name)->shape.size() == 2; }
   const std::vector<int64_t>& matrix(const std::string& name) const { return shape(name, 2); }
   // Highest block number + 1.
   int64_t count_blocks() const;

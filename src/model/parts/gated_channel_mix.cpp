@@ -67,7 +67,7 @@ void GatedChannelMix::forward(const Exec& ex, const MixForward& a, Saved* saved)
 void GatedChannelMix::backward(const Exec& ex, const MixBackward& a, const Saved& saved) const {
   const ArenaScope scope(*ex.scratch);
   const Shape shape{a.B, a.T, key_.n_in()};
-  const Mixes mixes = mix(ex, {.B = a.B, .T = a.T, .x = a.x, .out = {}, .shared = {}, .shift_in = a.shift_in, .resets = a.resets});
+  const Mixes mixes = mix(ex, formed_again(a));
   Tensor r = saved.r;
   if (ex.keep_less) {
     r = ex.scratch->take(dtype_, a.x.shape);

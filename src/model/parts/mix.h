@@ -24,4 +24,16 @@ struct MixBackward {
   Tensor resets;                // as in forward
 };
 
+// What a mix's forward had, as far as it is formed again in backward.
+inline MixForward formed_again(const MixBackward& a) {
+  MixForward f{};
+  f.B = a.B;
+  f.T = a.T;
+  f.x = a.x;
+  f.shared = a.shared;
+  f.shift_in = a.shift_in;
+  f.resets = a.resets;
+  return f;
+}
+
 }  // namespace rk
