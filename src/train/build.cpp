@@ -5,7 +5,9 @@
 
 #include "io/tensor_file.h"
 #include "model/load.h"
+#include "train/check_samples.h"
 #include "train/fresh_values.h"
+#include "train/run_plan.h"
 #include "train/weight_stream.h"
 
 namespace rk {
@@ -28,6 +30,12 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
   }
   for (TensorInfo& info : infos) info.name = plain_name(info.name);
   return infos;
+}
+
+std::unique_ptr<Model> made(const Family& family, const ModelSpec& spec, const RunConfig& config) {
+  std::unique_ptr<Model> model = family.make(spec);
+  check_samples(*model, batch_shape(config));
+  return model;
 }
 
 }  // namespace
@@ -54,6 +62,7 @@ ModelSpec given_spec(const RunConfig& config) {
   given.mv_lora = config.mv_lora;
   given.gate_lora = config.gate_lora;
   given.head_chunk = config.head_chunk;
+  given.old.ctx_len = config.ctx_len;
   given.dtype = model_dtype(config);
   return given;
 }
@@ -67,10 +76,10 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
       given.vocab_size = data->vocabulary();
     }
     const Family& family = family_of(config.arch);
-    return family.make(family.spec_for_new(given));
+    return made(family, family.spec_for_new(given), config);
   }
   const Family& family = family_of_file(tensors, start.path);
-  return family.make(family.spec_from_file(given, tensors, start.path));
+  return made(family, family.spec_from_file(given, tensors, start.path), config);
 }
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {

@@ -50,7 +50,7 @@ class InitCase {
   void run() {
     const json &hyper = case_.json.at("hyper"), &rules = case_.json.at("rules");
     const std::string trainer = case_.json.at("trainer");
-    refuse_unknown(case_.json, {"hyper", "rules", "rule_kinds", "tolerance", "seed", "informative"}, "case.json", check_);
+    refuse_unknown(case_.json, {"trainer", "hyper", "rules", "rule_kinds", "tolerance", "seed", "informative"}, "case.json", check_);
     refuse_unknown(hyper,
                    {"n_layer", "n_embd", "dim_att", "dim_ffn", "vocab_size", "head_size_a", "head_size_divisor", "head_qk", "tiny_att_dim",
                     "tiny_att_layer", "my_pos_emb", "pre_ffn", "ctx_len", "lr_init"},
