@@ -17,7 +17,8 @@ struct BlockRules {
   std::optional<TinyAttention> tiny;  // what ends the block; its x_emb is Flow::shared
 };
 
-// The mixes have forward(ex, MixForward, Saved*) and backward(ex, MixBackward, const Saved&); a time mix has wkv_shape(B), too.
+// The mixes have forward(ex, MixForward, Saved*) and backward(ex, MixBackward, const Saved&); a time mix has wkv_shape(B), too. What stands
+// in place of a time mix and has it not carries no state of an operator.
 template <class TimeMix, class ChannelMix>
 class MixBlock : public Unit {
  public:
@@ -25,7 +26,9 @@ class MixBlock : public Unit {
       : Unit(cat("blocks.", layer)), att_(std::move(att)), ffn_(std::move(ffn)), rules_(rules), C_(spec.n_embd), dtype_(spec.dtype) {}
 
   std::vector<StateSpec> state_specs(int64_t B) const override {
-    return {{"att_shift", {B, C_}, dtype_}, {"wkv", att_.wkv_shape(B), acc_dtype(dtype_)}, {"ffn_shift", {B, C_}, dtype_}};
+    const StateSpec att_shift{"att_shift", {B, C_}, dtype_}, ffn_shift{"ffn_shift", {B, C_}, dtype_};
+    if (!kOperator) return {att_shift, ffn_shift};
+    return {att_shift, {"wkv", wkv_shape(B), acc_dtype(dtype_)}, ffn_shift};
   }
 
   void forward(const Exec& ex, const UnitForward& a) const override {
@@ -92,7 +95,7 @@ class MixBlock : public Unit {
     if (rules_.drops) drop(ex, a.seg, drop_stream(name, kAfterAtt), dx);
     const bool trains_state = begins(a) && rules_.time_state->trainable;
     Tensor dwkv_in = part(a.dstate_in, kWkv);
-    if (trains_state && a.dstate_in.empty()) dwkv_in = ex.scratch->take(acc_dtype(dtype_), att_.wkv_shape(B));
+    if (trains_state && a.dstate_in.empty()) dwkv_in = ex.scratch->take(acc_dtype(dtype_), wkv_shape(B));
     att_.backward(ex,
                   {.B = B,
                    .T = T,
@@ -116,10 +119,18 @@ class MixBlock : public Unit {
     typename ChannelMix::Saved ffn;
     Tensor mid, end;  // the residual between the two mixes, and in front of a small attention
   };
+  static constexpr bool kOperator = requires(const TimeMix& mix) { mix.wkv_shape(1); };
   enum State : size_t { kAttShift, kWkv, kFfnShift };
   enum DropPlace : uint64_t { kAfterAtt, kAfterFfn };
 
-  static Tensor part(std::span<const Tensor> states, State which) { return states.empty() ? Tensor{} : states[which]; }
+  static Tensor part(std::span<const Tensor> states, State which) {
+    if (states.empty() || (which == kWkv && !kOperator)) return {};
+    return states[which == kFfnShift ? states.size() - 1 : which];
+  }
+  Shape wkv_shape(int64_t B) const {
+    if constexpr (kOperator) return att_.wkv_shape(B);
+    return {};
+  }
   Tensor rows(const Tensor& t) const { return t.shape.rank == 0 ? Tensor{} : t.view({t.numel() / C_, C_}); }
   static Tensor flat(const Tensor& t) { return t.view({t.numel()}); }
 
@@ -133,7 +144,7 @@ class MixBlock : public Unit {
       fail(cat(name,
                ".att.time_state is the state before a sample, and documents inside a row would begin without it; train it with "
                "--doc_reset 0"));
-    const Tensor state = ex.scratch->take(acc_dtype(dtype_), att_.wkv_shape(seg.B));
+    const Tensor state = ex.scratch->take(acc_dtype(dtype_), wkv_shape(seg.B));
     run(ex, RepeatRows{.x = flat(value(ex, *rules_.time_state)), .y = state.view({seg.B, state.numel() / seg.B})});
     return state;
   }

@@ -1,56 +1,56 @@
-// Names, shapes and initial values of RWKV-4's tensors.
+// Names, shapes and initial values of RWKV-4's tensors (golden rwkv456 §5, §7).
+#include <cmath>
+
+#include "model/parts/layer_init.h"
 #include "model/rwkv4/params.h"
 
 namespace rk::rwkv4 {
 namespace {
 
-TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const LayerInit& init) {
-  const int64_t C = init.C, A = init.A;
+InitRule decay_init(const LayerInit& init, int64_t A) {
+  const double power = 0.7 + 1.3 * init.from_first(), last = static_cast<double>(A - 1);
+  return formula_init([power, last](int64_t i) { return -5 + 8 * std::pow(static_cast<double>(i) / last, power); });
+}
+
+InitRule first_init() {
+  return formula_init([](int64_t i) { return std::log(0.3) + 0.5 * static_cast<double>((i + 1) % 3 - 1); });
+}
+
+TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const ModelSpec& s, const LayerInit& init) {
+  const int64_t C = s.n_embd, A = s.dim_att;
+  const double p = init.to_last();
   const auto zero = [&](const char* name, int64_t rows, int64_t cols) { return att.add(name, {rows, cols}, constant_init(0)); };
-  TimeMixParams p;
-  p.ln1 = ln1;
-  p.time_decay = att.add("time_decay", {A}, init.time_decay());
-  p.time_first = att.add("time_first", {A}, init.time_first());
-  p.mix_k = att.add("time_mix_k", {1, 1, C}, init.mix_k());
-  p.mix_v = att.add("time_mix_v", {1, 1, C}, init.mix_v());
-  p.mix_r = att.add("time_mix_r", {1, 1, C}, init.mix_r());
-  p.key = zero("key.weight", A, C);
-  p.value = att.add("value.weight", {A, C}, scaled_orthogonal_init(1, A, C));
-  p.receptance = zero("receptance.weight", A, C);
-  p.output = zero("output.weight", C, A);
-  return p;
+  TimeMixParams t;
+  t.ln1 = ln1;
+  t.decay = att.add("time_decay", {A}, decay_init(init, A));
+  t.first = att.add("time_first", {A}, first_init());
+  t.mix_k = att.add("time_mix_k", {1, 1, C}, init.of_self(p));
+  t.mix_v = att.add("time_mix_v", {1, 1, C}, init.of_self(p, 0.3 * init.from_first()));
+  t.mix_r = att.add("time_mix_r", {1, 1, C}, init.of_self(0.5 * p));
+  t.key = zero("key.weight", A, C);
+  t.value = att.add("value.weight", {A, C}, scaled_orthogonal_init(1, A, C));
+  t.receptance = zero("receptance.weight", A, C);
+  t.output = zero("output.weight", C, A);
+  return t;
 }
 
 }  // namespace
 
+bool begins_with_channel_mix(const ModelSpec& spec, int64_t layer) { return spec.old.pre_ffn && layer == 0; }
+
 Params add_params(ParamTable& table, const ModelSpec& s) {
-  const int64_t L = s.n_layer, C = s.n_embd, V = s.vocab_size;
-  const ParamAdder emb(table, 0, ""), head(table, static_cast<int>(L) + 1, "");
-  Params params;
-  params.blocks.resize(static_cast<size_t>(L));
-  params.emb.table = emb.add("emb.weight", {V, C}, uniform_init(s.emb_init > 0 ? s.emb_init : 6e-4));
-  for (int64_t l = 0; l < L; ++l) {
-    BlockParams& p = params.blocks[static_cast<size_t>(l)];
-    const std::string prefix = cat("blocks.", l, ".");
-    const int unit = static_cast<int>(l) + 1;
-    const ParamAdder block(table, unit, prefix), of_emb(table, 0, prefix);
-    const LayerInit init{l, L, C, s.dim_att};
-    const GatedChannelMixInit ffn{"time_mix_", init.mix_k(), scaled_orthogonal_init(1, s.dim_ffn, C)};
-    if (l == 0) add_positions(params.emb, of_emb, s);
-    const NormParams ln1 = block.add_norm("ln1", C), ln2 = block.add_norm("ln2", C);
-    if (l == 0) params.emb.ln0 = of_emb.add_norm("ln0", C);
-    if (l == 0 && s.old.pre_ffn) {
-      p.ffn_pre = add_gated_channel_mix(ParamAdder(table, unit, prefix + "ffnPre."), ln1, s, ffn);
+  return add_model_params<BlockParams>(table, s, scaled_orthogonal_init, [&](const BlockAdder& block, const BlockNorms& norms, int64_t l) {
+    const LayerInit init{l, s.n_layer, s.n_embd};
+    const GatedChannelMixInit ffn{"time_mix_", init.of_self(init.to_last()), scaled_orthogonal_init(1, s.dim_ffn, s.n_embd)};
+    BlockParams p{};
+    if (begins_with_channel_mix(s, l)) {
+      p.ffn_pre = add_gated_channel_mix(block.ffn_pre, norms.ln1, s, ffn);
     } else {
-      p.att = add_time_mix(ParamAdder(table, unit, prefix + "att."), ln1, init);
+      p.att = add_time_mix(block.att, norms.ln1, s, init);
     }
-    p.ffn = add_gated_channel_mix(ParamAdder(table, unit, prefix + "ffn."), ln2, s, ffn);
-    if (has_tiny_attention(s, l)) p.tiny = add_tiny_attention(block, s, scaled_orthogonal_init);
-  }
-  params.head.ln_out = head.add_norm("ln_out", C);
-  params.head.weight = head.add("head.weight", {V, C}, scaled_orthogonal_init(0.5, V, C));
-  add_copying(params.head, head, s, scaled_orthogonal_init);
-  return params;
+    p.ffn = add_gated_channel_mix(block.ffn, norms.ln2, s, ffn);
+    return p;
+  });
 }
 
 }  // namespace rk::rwkv4

@@ -1,8 +1,8 @@
 // Sizes of RWKV-4 models, from files and for new ones.
 #include <algorithm>
 
-#include "model/parts/file_shapes.h"
 #include "model/parts/old_parts.h"
+#include "model/parts/sizes.h"
 #include "model/rwkv4/family.h"
 
 namespace rk::rwkv4 {
@@ -31,16 +31,11 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   const FileShapes file(tensors, path, "RWKV-4");
   ModelSpec s = given;
   s.arch = "x040";
-  const int64_t L = file.count_blocks();
-  const auto &emb = file.matrix("emb.weight"), &ffn = file.matrix("blocks.0.ffn.key.weight");
-  s.n_layer = settle({"n_layer", given.n_layer, L, cat("blocks.", L - 1, ".*")}, path);
-  s.vocab_size = settle({"vocab_size", given.vocab_size, emb[0], "emb.weight"}, path);
-  s.n_embd = settle({"n_embd", given.n_embd, emb[1], "emb.weight"}, path);
-  s.dim_ffn = settle({"dim_ffn", given.dim_ffn, ffn[0], "blocks.0.ffn.key.weight"}, path);
-  s.old = old_parts_of(given.old, file, L);
+  settle_common_sizes(s, file);
+  s.old = old_parts_of(given.old, file, s.n_layer);
   s.dim_att = width_of_attention(s, given, file, path);
   s.head_size = 0;
-  for (int64_t l = s.old.pre_ffn ? 1 : 0; l < L; ++l) file.matrix(cat("blocks.", l, ".att.key.weight"));
+  for (int64_t l = s.old.pre_ffn ? 1 : 0; l < s.n_layer; ++l) file.matrix(cat("blocks.", l, ".att.key.weight"));
   return s;
 }
 
@@ -58,6 +53,7 @@ ModelSpec spec_for_new(const ModelSpec& given) {
   check_multiple_of_32(s.dim_att, "dim_att");
   check_multiple_of_32(s.dim_ffn, "dim_ffn");
   check_old_parts(s);
+  if (s.emb_init == 0) s.emb_init = 6e-4;  // the learning rate that its trainer begins with
   return s;
 }
 

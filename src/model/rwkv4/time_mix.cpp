@@ -59,8 +59,8 @@ void TimeMix::forward(const Exec& ex, const MixForward& a, TimeMixSaved* saved) 
   }
   run(ex, Wkv4Forward{.k = s.k.view(split),
                       .v = s.v.view(split),
-                      .w = value(ex, *p_.time_decay),
-                      .u = value(ex, *p_.time_first),
+                      .w = value(ex, *p_.decay),
+                      .u = value(ex, *p_.first),
                       .y = s.y.view(split),
                       .state_in = a.wkv_in,
                       .state_out = a.wkv_out,
@@ -90,15 +90,15 @@ void TimeMix::operator_backward(const Exec& ex, const MixBackward& a, const Time
   output_.backward_weight(ex, {.x = gated, .dy = a.dx});
   run(ex, Wkv4Backward{.k = s.k.view(split),
                        .v = s.v.view(split),
-                       .w = value(ex, *p_.time_decay),
-                       .u = value(ex, *p_.time_first),
+                       .w = value(ex, *p_.decay),
+                       .u = value(ex, *p_.first),
                        .saved_states = s.states,
                        .dy = dy.view(split),
                        .dstate_out = a.dwkv_out,
                        .dk = d.k.view(split),
                        .dv = d.v.view(split),
-                       .dw = grad(ex, *p_.time_decay),
-                       .du = grad(ex, *p_.time_first),
+                       .dw = grad(ex, *p_.decay),
+                       .du = grad(ex, *p_.first),
                        .dstate_in = a.dwkv_in,
                        .resets = a.resets});
 }

@@ -16,10 +16,12 @@ struct TimeMixSaved {
 
 class TimeMix {
  public:
+  using Saved = TimeMixSaved;
   TimeMix(const TimeMixParams& p, const ModelSpec& spec);
   // saved null: no backward follows.
   void forward(const Exec& ex, const MixForward& a, TimeMixSaved* saved) const;
   void backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& saved) const;
+  Shape wkv_shape(int64_t B) const { return {B, A_, 3}; }
 
  private:
   enum Mix : size_t { kK, kV, kR, kMixes };
