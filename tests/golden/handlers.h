@@ -15,6 +15,8 @@ void run_forward_trained_text(const Case&, const Options&, Check&);
 void run_grads_one_step(const Case&, const Options&, Check&);
 void run_infctx(const Case&, const Options&, Check&);
 void run_init(const Case&, const Options&, Check&);
+void run_old_grads(const Case&, const Options&, Check&);
+void run_old_infctx(const Case&, const Options&, Check&);
 
 // Training runs.
 void run_train_20_steps(const Case&, const Options&, Check&);
