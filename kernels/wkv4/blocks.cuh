@@ -2,6 +2,8 @@
 // warps lie side by side in time, every thread holds kTokens tokens of its WIDTH channels. In each step warps sum up their tokens, a thread
 // per channel adds these sums in order, and warps begin again from the state before their first token. So every number is read once, and
 // what is sequential is one addition per warp. Exponents are those of two.
+// Inside a warp most tokens go the short way (Weights), which has one exponential a token; the running maximum of every token is for the
+// rest: keys that are far apart, fast decays, resets, the end of a sequence.
 #pragma once
 #include "kernels/common/fast_math.cuh"
 #include "kernels/common/flat.cuh"
@@ -63,13 +65,16 @@ template <int WIDTH>
 struct Place {
   static constexpr int kChannels = 32 * WIDTH;
   int lane, warp, row, first;  // of the batch; the block's first channel
+  int channel;                 // the first of its own; beyond the last one it reads the last ones
+  bool inside;                 // and writes nothing
 
   explicit __device__ Place(const Sizes& s)
       : lane(static_cast<int>(threadIdx.x) % 32),
         warp(static_cast<int>(threadIdx.x) / 32),
         row(static_cast<int>(blockIdx.x) / s.groups),
-        first(static_cast<int>(blockIdx.x) % s.groups * kChannels) {}
-  __device__ int channel() const { return first + lane * WIDTH; }  // the first of its own
+        first(static_cast<int>(blockIdx.x) % s.groups * kChannels),
+        channel(min(first + lane * WIDTH, s.A - WIDTH)),
+        inside(first + lane * WIDTH < s.A) {}
   __device__ int64_t first_token(const Sizes& s, int step) const { return static_cast<int64_t>(step) * s.step + warp * kTokens; }
   // Its tokens of a step, 0 .. kTokens.
   __device__ int n_tokens(const Sizes& s, int step) const {
@@ -77,7 +82,7 @@ struct Place {
     return rest <= 0 ? 0 : rest < kTokens ? static_cast<int>(rest) : kTokens;
   }
   // Where they lie in [B,T,A].
-  __device__ int64_t offset(const Sizes& s, int step) const { return (row * s.T + first_token(s, step)) * s.A + channel(); }
+  __device__ int64_t offset(const Sizes& s, int step) const { return (row * s.T + first_token(s, step)) * s.A + channel; }
   // The thread that adds up this channel's sums, if it is inside.
   __device__ bool scans(const Sizes& s) const { return static_cast<int>(threadIdx.x) < kChannels && scanned() < s.A; }
   __device__ int scanned() const { return first + static_cast<int>(threadIdx.x); }
@@ -96,17 +101,85 @@ template <class T, int WIDTH>
 struct Tokens {
   Pack<T, WIDTH> x[kTokens];
 
-  __device__ __forceinline__ void load(const T* from, int64_t offset, int64_t stride, int n, bool inside) {
+  __device__ __forceinline__ void load(const T* from, int64_t stride, int n) {
+    if (n == kTokens) {
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      if (inside && t < n) {
-        x[t] = load_pack<WIDTH>(from + offset + t * stride);
-      } else {
-        x[t] = Pack<T, WIDTH>{};
-      }
+      for (int t = 0; t < kTokens; ++t) x[t] = load_pack<WIDTH>(from + t * stride);
+    } else {
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) x[t] = t < n ? load_pack<WIDTH>(from + t * stride) : Pack<T, WIDTH>{};
     }
   }
   __device__ __forceinline__ void get(int t, float (&to)[WIDTH]) const { to_floats(x[t], to); }
+};
+
+// What a thread knows of its channels.
+template <int WIDTH>
+struct Channels {
+  float decay[WIDTH], bonus[WIDTH], own[WIDTH];  // own: 2^(bonus + decay)
+
+  template <class T>
+  __device__ Channels(const T* w, const T* u, int channel) {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      decay[i] = decay_of(w, channel + i) * kLog2e;
+      bonus[i] = to_float(u[channel + i]) * kLog2e;
+      own[i] = fast_exp2(bonus[i] + decay[i]);
+    }
+  }
+};
+
+// A thread's tokens, all of one document, as they weigh at the time behind them: 2^(top + ...) with the exponents k_t + (kTokens - 1 - t)
+// decay - top in w, then their powers. States as they weigh there are plain sums of w v and w, and a token's own weight in its result is
+// w 2^(bonus + decay). That is right unless weights are so far apart that floats lose them.
+template <int WIDTH>
+struct Weights {
+  static constexpr float kFar = 60;  // powers of two
+  float w[kTokens][WIDTH], top[WIDTH];
+  bool near = true;
+
+  template <class T>
+  __device__ __forceinline__ void find(const Tokens<T, WIDTH>& k, const Tokens<T, WIDTH>& v, const Channels<WIDTH>& c, Sum (&sums)[WIDTH]) {
+    float low[WIDTH];
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      k.get(t, w[t]);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) {
+        w[t][i] = w[t][i] * kLog2e + static_cast<float>(kTokens - 1 - t) * c.decay[i];
+        top[i] = t == 0 ? w[t][i] : fmaxf(top[i], w[t][i]);
+        low[i] = t == 0 ? w[t][i] : fminf(low[i], w[t][i]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      const float own = c.bonus[i] + c.decay[i];
+      near = near && low[i] - top[i] + fminf(own, 0.0f) >= -kFar && own <= kFar;
+      sums[i] = {0, 0, top[i]};
+    }
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      float value[WIDTH];
+      v.get(t, value);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) {
+        w[t][i] = fast_exp2(w[t][i] - top[i]);
+        sums[i].a += w[t][i] * value[i];
+        sums[i].b += w[t][i];
+      }
+    }
+  }
+  // Makes plain sums of the state before the tokens, if that is right for all of the warp.
+  __device__ __forceinline__ bool begin(const Channels<WIDTH>& c, const Sum (&x)[WIDTH], float (&a)[WIDTH], float (&b)[WIDTH]) {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      const float power = x[i].p + static_cast<float>(kTokens) * c.decay[i] - top[i], unit = fast_exp2(power);
+      near = near && power <= kFar;
+      a[i] = x[i].a * unit;
+      b[i] = x[i].b * unit;
+    }
+    return __all_sync(kWholeWarp, near) != 0;
+  }
 };
 
 // A warp's sums, and behind the scan what goes in front of them (backward: behind them).
@@ -119,6 +192,10 @@ struct WarpSums {
   __device__ void put(const Place<WIDTH>& at, const Sum (&own)[WIDTH]) {
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) set(at.warp, at.lane * WIDTH + i, own[i]);
+  }
+  __device__ void get(const Place<WIDTH>& at, Sum (&own)[WIDTH]) const {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) own[i] = get(at.warp, at.lane * WIDTH + i);
   }
   __device__ Sum get(int warp, int channel) const { return {x[0][warp][channel], x[1][warp][channel], x[2][warp][channel]}; }
   __device__ void set(int warp, int channel, const Sum& s) {
