@@ -56,9 +56,10 @@ template <class T, int WIDTH>
 struct Slice {
   const Channels<WIDTH>& c;
   const Tape<WIDTH>& tape;
+  int stride;
   int n;
   unsigned resets;
-  Tokens<T, WIDTH> k, v, dy;
+  const T *k, *v, *dy;  // read again on the long way, since there are no registers left for them
 
   // One token: key as a power of two.
   struct Token {
@@ -66,9 +67,9 @@ struct Slice {
   };
   __device__ __forceinline__ Token token(int t) const {
     Token x;
-    k.get(t, x.key);
-    v.get(t, x.value);
-    dy.get(t, x.incoming);
+    load<WIDTH>(k + t * stride, x.key);
+    load<WIDTH>(v + t * stride, x.value);
+    load<WIDTH>(dy + t * stride, x.incoming);
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) x.key[i] *= kLog2e;
     return x;
@@ -86,123 +87,124 @@ struct Slice {
 
   // With the running maximum of every token. The sums of the tokens:
   __device__ __forceinline__ void add_up(Sum (&x)[WIDTH]) const {
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      if (t < n) {
-        reset_before(t, x);
-        step(token(t), x);
-      }
+#pragma unroll 2
+    for (int t = 0; t < n; ++t) {
+      reset_before(t, x);
+      step(token(t), x);
     }
   }
   // From the state before them: what they give to G there. The tape holds the states before the tokens.
   __device__ __forceinline__ void go(Sum (&x)[WIDTH], Sum (&g)[WIDTH]) const {
+#pragma unroll 2
+    for (int t = 0; t < n; ++t) {
+      const Token own = token(t);
+      reset_before(t, x);
+      tape.put(t, x);
+      if (!(resets & ((2u << t) - 1u))) {
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      if (t < n) {
-        const Token own = token(t);
-        reset_before(t, x);
-        tape.put(t, x);
-        if (!(resets & ((2u << t) - 1u))) {
-#pragma unroll
-          for (int i = 0; i < WIDTH; ++i) {
-            const Mean m = mean(x[i], own.value[i], c.bonus[i] + own.key[i]);
-            const float unit = own.incoming[i] * m.unit;
-            g[i] = plus(g[i], {unit, -unit * m.y, static_cast<float>(t) * c.decay[i] - m.scale});
-          }
+        for (int i = 0; i < WIDTH; ++i) {
+          const Mean m = mean(x[i], own.value[i], c.bonus[i] + own.key[i]);
+          const float unit = own.incoming[i] * m.unit;
+          g[i] = plus(g[i], {unit, -unit * m.y, static_cast<float>(t) * c.decay[i] - m.scale});
         }
-        step(own, x);
       }
+      step(own, x);
     }
   }
   // From G behind them: each(t, dkey, dvalue).
   template <class Each>
   __device__ __forceinline__ void come_back(Sum (&g)[WIDTH], ChannelSums<WIDTH>& sums, const Each& each) const {
+#pragma unroll 2
+    for (int t = n - 1; t >= 0; --t) {
+      const Token own = token(t);
+      Sum x[WIDTH];
+      float dkey[WIDTH], dvalue[WIDTH];
+      tape.get(t, x);
 #pragma unroll
-    for (int t = kTokens - 1; t >= 0; --t) {
-      if (t < n) {
-        const Token own = token(t);
-        Sum x[WIDTH];
-        float dkey[WIDTH], dvalue[WIDTH];
-        tape.get(t, x);
-#pragma unroll
-        for (int i = 0; i < WIDTH; ++i) {
-          const Mean m = mean(x[i], own.value[i], c.bonus[i] + own.key[i]);
-          const float share = own.incoming[i] * m.own, own_dk = share * (own.value[i] - m.y), weight = fast_exp2(own.key[i] + g[i].p);
-          dvalue[i] = share + weight * g[i].a;
-          dkey[i] = own_dk + weight * (g[i].a * own.value[i] + g[i].b);
-          sums.du[i] += own_dk;
-          sums.ddecay[i] += fast_exp2(c.decay[i] + g[i].p + x[i].p) * (g[i].a * x[i].a + g[i].b * x[i].b);
-          const float unit = own.incoming[i] * m.unit;
-          g[i] = plus(aged(g[i], c.decay[i]), {unit, -unit * m.y, -m.scale});
-        }
-        reset_before(t, g);
-        each(t, dkey, dvalue);
+      for (int i = 0; i < WIDTH; ++i) {
+        const Mean m = mean(x[i], own.value[i], c.bonus[i] + own.key[i]);
+        const float share = own.incoming[i] * m.own, own_dk = share * (own.value[i] - m.y), weight = fast_exp2(own.key[i] + g[i].p);
+        dvalue[i] = share + weight * g[i].a;
+        dkey[i] = own_dk + weight * (g[i].a * own.value[i] + g[i].b);
+        sums.du[i] += own_dk;
+        sums.ddecay[i] += fast_exp2(c.decay[i] + g[i].p + x[i].p) * (g[i].a * x[i].a + g[i].b * x[i].b);
+        const float unit = own.incoming[i] * m.unit;
+        g[i] = plus(aged(g[i], c.decay[i]), {unit, -unit * m.y, -m.scale});
       }
+      reset_before(t, g);
+      each(t, dkey, dvalue);
     }
   }
 };
 
-// The same the short way: sums as they weigh behind the tokens, so that G of a token is G behind it and units of later tokens. The tape
-// holds units and y. The decay's gradient is the sum over tokens t of G behind t times the state before t: of pairs of the slice on the way
-// there
-// (`pairs`), of G behind the slice with all its states (a, b: their sums) on the way back.
+// The same by weights, with sums in units of 2^top and G in units of 2^-top. The tape holds units and y. The decay's gradient is the sum
+// over tokens t of kept times G behind t times the state before t: on the way there of what tokens of the slice give to G (`pairs`), on the
+// way back of what comes from behind it (a, b: the sum of states, each kept until there).
 template <class T, int WIDTH>
 struct NearSlice {
   const Slice<T, WIDTH>& s;
   const Weights<WIDTH>& weights;
-  float a[WIDTH] = {}, b[WIDTH] = {}, pairs[WIDTH] = {};
-
-  __device__ NearSlice(const Slice<T, WIDTH>& slice, const Weights<WIDTH>& w) : s(slice), weights(w) {}
-
-  __device__ __forceinline__ void go(float (&state_a)[WIDTH], float (&state_b)[WIDTH], Sum (&g)[WIDTH]) {
+  const Tokens<T, WIDTH>& v;
+  __device__ __forceinline__ void go(const Tokens<T, WIDTH>& dy, float (&state_a)[WIDTH], float (&state_b)[WIDTH], Sum (&g)[WIDTH],
+                                     ChannelSums<WIDTH>& sums) const {
+    float since[WIDTH], a[WIDTH] = {}, b[WIDTH] = {};  // since: what is left after t tokens
 #pragma unroll
-    for (int i = 0; i < WIDTH; ++i) g[i] = {0, 0, static_cast<float>(kTokens) * s.c.decay[i] - weights.top[i]};
+    for (int i = 0; i < WIDTH; ++i) {
+      g[i] = {0, 0, -weights.top[i]};
+      since[i] = 1;
+    }
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       float value[WIDTH], incoming[WIDTH], unit[WIDTH], y[WIDTH];
-      s.v.get(t, value);
-      s.dy.get(t, incoming);
+      v.get(t, value);
+      dy.get(t, incoming);
 #pragma unroll
       for (int i = 0; i < WIDTH; ++i) {
-        const float w = weights.w[t][i], wv = w * value[i], one = fast_reciprocal(state_b[i] + s.c.own[i] * w);
+        const float kept = s.c.kept[i], w = weights.w[t][i], wv = w * value[i], one = fast_reciprocal(state_b[i] + s.c.own[i] * w);
         y[i] = (state_a[i] + s.c.own[i] * wv) * one;
         unit[i] = incoming[i] * one;
-        pairs[i] += unit[i] * (a[i] - y[i] * b[i]);
-        a[i] += state_a[i];
-        b[i] += state_b[i];
-        state_a[i] += wv;
-        state_b[i] += w;
-        g[i].a += unit[i];
-        g[i].b -= unit[i] * y[i];
+        sums.ddecay[i] += unit[i] * (a[i] - y[i] * b[i]);
+        a[i] = (a[i] + state_a[i]) * kept;
+        b[i] = (b[i] + state_b[i]) * kept;
+        state_a[i] = state_a[i] * kept + wv;
+        state_b[i] = state_b[i] * kept + w;
+        const float share = since[i] * unit[i];
+        g[i].a += share;
+        g[i].b -= share * y[i];
+        since[i] *= kept;
       }
       s.tape.put(t, 0, unit);
       s.tape.put(t, 1, y);
     }
+    s.tape.put(0, 2, a);
+    s.tape.put(1, 2, b);
   }
   template <class Each>
   __device__ __forceinline__ void come_back(const Sum (&g)[WIDTH], ChannelSums<WIDTH>& sums, const Each& each) const {
-    float ga[WIDTH], gb[WIDTH];
+    float ga[WIDTH], gb[WIDTH], a[WIDTH], b[WIDTH];
+    s.tape.get(0, 2, a);
+    s.tape.get(1, 2, b);
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) {
       const float power = fast_exp2(g[i].p + weights.top[i]);
       ga[i] = g[i].a * power;
       gb[i] = g[i].b * power;
-      sums.ddecay[i] += pairs[i] + ga[i] * a[i] + gb[i] * b[i];
+      sums.ddecay[i] += ga[i] * a[i] + gb[i] * b[i];
     }
 #pragma unroll
     for (int t = kTokens - 1; t >= 0; --t) {
       float value[WIDTH], unit[WIDTH], y[WIDTH], dkey[WIDTH], dvalue[WIDTH];
-      s.v.get(t, value);
+      v.get(t, value);
       s.tape.get(t, 0, unit);
       s.tape.get(t, 1, y);
 #pragma unroll
       for (int i = 0; i < WIDTH; ++i) {
-        const float w = weights.w[t][i], share = s.c.own[i] * unit[i], own_dk = share * (value[i] - y[i]);
+        const float kept = s.c.kept[i], w = weights.w[t][i], share = s.c.own[i] * unit[i], own_dk = share * (value[i] - y[i]);
         dvalue[i] = w * (ga[i] + share);
         dkey[i] = w * (ga[i] * value[i] + gb[i] + own_dk);
         sums.du[i] += w * own_dk;
-        ga[i] += unit[i];
-        gb[i] -= unit[i] * y[i];
+        ga[i] = ga[i] * kept + unit[i];
+        gb[i] = gb[i] * kept - unit[i] * y[i];
       }
       each(t, dkey, dvalue);
     }
@@ -218,61 +220,57 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
   const bool scans = at.scans(p.s);
   const int n_warps = static_cast<int>(blockDim.x) / 32, thread = static_cast<int>(threadIdx.x);
   const Channels<WIDTH> c(p.w, p.u, at.channel);
-  const int64_t state = (static_cast<int64_t>(at.row) * p.s.A + at.scanned()) * 3, stride = p.s.A;
+  const int64_t state = (static_cast<int64_t>(at.row) * p.s.A + at.scanned()) * 3;
+  const int stride = p.s.A;
   const float scan_decay = scans ? decay_of(p.w, at.scanned()) * kLog2e : 0.0f;
-  Sum G, start;  // of the channel that this thread scans
+  Sum G;  // of the channel that this thread scans
   ChannelSums<WIDTH> channel_sums;
-  Slice<T, WIDTH> own{c, tape, 0, 0, {}, {}, {}};
-  Tokens<T, WIDTH> next_k, next_v, next_dy;
-  const auto load = [&](int step) {
-    const int64_t offset = at.offset(p.s, step);
-    const int n = at.n_tokens(p.s, step);
-    next_k.load(p.k + offset, stride, n);
-    next_v.load(p.v + offset, stride, n);
-    next_dy.load(p.dy + offset, stride, n);
-  };
-  load(p.s.n_steps - 1);
-  for (int step = p.s.n_steps - 1; step >= 0; --step) {
-    own.k = next_k;
-    own.v = next_v;
-    own.dy = next_dy;
-    if (step > 0) load(step - 1);
+  Slice<T, WIDTH> own{c, tape, stride, 0, 0, nullptr, nullptr, nullptr};
+  Tokens<T, WIDTH> k, v, dy, next_v;
+  const int last = p.s.n_steps - 1;
+  k.load(p.k + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
+  dy.load(p.dy + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
+  next_v.load(p.v + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
+  for (int step = last; step >= 0; --step) {
+    const int64_t offset = at.offset(p.s, step), next = step > 0 ? at.offset(p.s, step - 1) : 0;
+    const int next_n = step > 0 ? kTokens : 0;
+    v = next_v;
+    next_v.load(p.v + next, stride, next_n);
+    own.k = p.k + offset;
+    own.v = p.v + offset;
+    own.dy = p.dy + offset;
     own.n = at.n_tokens(p.s, step);
     own.resets = at.resets(p.resets, p.s, step);
-    const bool whole = own.n == kTokens && own.resets == 0;
     Sum x[WIDTH];
     Weights<WIDTH> weights;
-    if (whole) {
-      weights.find(own.k, own.v, c, x);
-    } else {
-      own.add_up(x);
-    }
+    const bool weighed = own.n == kTokens && own.resets == 0 && weights.find(k, v, c, x);
+    if (!weighed) own.add_up(x);
+    k.load(p.k + next, stride, next_n);
     sums.put(at, x);
     if (at.lane == 0) sums.tokens[at.warp] = own.resets ? -1 : own.n;
     __syncthreads();
     if (scans) {
       const float* from = p.saved + at.saved(p.s, step);
-      start = {from[0], from[stride], from[2 * stride]};
-      const Sum end = sums.template scan<true>(start, thread, n_warps, scan_decay);
+      const Sum end = sums.template scan<true>({from[0], from[stride], from[2 * stride]}, thread, n_warps, scan_decay);
       if (p.dstate_out && step == p.s.n_steps - 1) G = {p.dstate_out[state], p.dstate_out[state + 1], -end.p};
     }
     __syncthreads();
     sums.get(at, x);
     Sum g[WIDTH];
     float a[WIDTH], b[WIDTH];
-    NearSlice<T, WIDTH> near_slice(own, weights);
-    const bool near = whole && weights.begin(c, x, a, b);
+    const NearSlice<T, WIDTH> near_slice{own, weights, v};
+    const bool near = weighed && weights.begin(x, a, b);
     if (near) {
-      near_slice.go(a, b, g);
+      near_slice.go(dy, a, b, g, channel_sums);
     } else {
       own.go(x, g);
     }
+    dy.load(p.dy + next, stride, next_n);
     sums.put(at, g);
     __syncthreads();
     if (scans) G = sums.template scan<false>(G, thread, n_warps, scan_decay);
     __syncthreads();
     sums.get(at, g);
-    const int64_t offset = at.offset(p.s, step);
     const auto write = [&](int t, const float(&dkey)[WIDTH], const float(&dvalue)[WIDTH]) {
       if (!at.inside) return;
       store(p.dk + offset + t * stride, dkey);
@@ -285,7 +283,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
     }
   }
   if (scans && p.dstate_in) {
-    const float unit = fast_exp2(G.p + start.p);
+    const float unit = fast_exp2(G.p + p.saved[at.saved(p.s, 0) + 2 * stride]);
     p.dstate_in[state] = unit * G.a;
     p.dstate_in[state + 1] = unit * G.b;
     p.dstate_in[state + 2] = 0;

@@ -101,7 +101,7 @@ template <class T, int WIDTH>
 struct Tokens {
   Pack<T, WIDTH> x[kTokens];
 
-  __device__ __forceinline__ void load(const T* from, int64_t stride, int n) {
+  __device__ __forceinline__ void load(const T* from, int stride, int n) {
     if (n == kTokens) {
 #pragma unroll
       for (int t = 0; t < kTokens; ++t) x[t] = load_pack<WIDTH>(from + t * stride);
@@ -116,7 +116,7 @@ struct Tokens {
 // What a thread knows of its channels.
 template <int WIDTH>
 struct Channels {
-  float decay[WIDTH], bonus[WIDTH], own[WIDTH];  // own: 2^(bonus + decay)
+  float decay[WIDTH], bonus[WIDTH], kept[WIDTH], own[WIDTH];  // exponents, and their powers
 
   template <class T>
   __device__ Channels(const T* w, const T* u, int channel) {
@@ -124,57 +124,68 @@ struct Channels {
     for (int i = 0; i < WIDTH; ++i) {
       decay[i] = decay_of(w, channel + i) * kLog2e;
       bonus[i] = to_float(u[channel + i]) * kLog2e;
-      own[i] = fast_exp2(bonus[i] + decay[i]);
+      kept[i] = fast_exp2(decay[i]);
+      own[i] = fast_exp2(bonus[i]);
     }
   }
 };
 
-// A thread's tokens, all of one document, as they weigh at the time behind them: 2^(top + ...) with the exponents k_t + (kTokens - 1 - t)
-// decay - top in w, then their powers. States as they weigh there are plain sums of w v and w, and a token's own weight in its result is
-// w 2^(bonus + decay). That is right unless weights are so far apart that floats lose them.
+// A thread's tokens, all of one document, by weights 2^(k_t - top), top the largest key. With sums in units of 2^top a token is a <- kept a
+// + w v, b <- kept b + w, and its own weight in its result is own w. That is right unless numbers are so far apart that floats lose them.
 template <int WIDTH>
 struct Weights {
   static constexpr float kFar = 60;  // powers of two
   float w[kTokens][WIDTH], top[WIDTH];
-  bool near = true;
 
+  // Also their sums, with the largest exponent there is behind them; false, and nothing, where that is not right for all of the warp.
   template <class T>
-  __device__ __forceinline__ void find(const Tokens<T, WIDTH>& k, const Tokens<T, WIDTH>& v, const Channels<WIDTH>& c, Sum (&sums)[WIDTH]) {
-    float low[WIDTH];
+  __device__ __forceinline__ bool find(const Tokens<T, WIDTH>& k, const Tokens<T, WIDTH>& v, const Channels<WIDTH>& c, Sum (&sums)[WIDTH]) {
+    float low[WIDTH], largest[WIDTH];
+    bool near = true;
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       k.get(t, w[t]);
 #pragma unroll
       for (int i = 0; i < WIDTH; ++i) {
-        w[t][i] = w[t][i] * kLog2e + static_cast<float>(kTokens - 1 - t) * c.decay[i];
         top[i] = t == 0 ? w[t][i] : fmaxf(top[i], w[t][i]);
         low[i] = t == 0 ? w[t][i] : fminf(low[i], w[t][i]);
       }
     }
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) {
-      const float own = c.bonus[i] + c.decay[i];
-      near = near && low[i] - top[i] + fminf(own, 0.0f) >= -kFar && own <= kFar;
-      sums[i] = {0, 0, top[i]};
+      top[i] *= kLog2e;
+      near = near && low[i] * kLog2e - top[i] + fminf(c.bonus[i], 0.0f) >= -kFar && c.bonus[i] <= kFar;
     }
+    if (!__all_sync(kWholeWarp, near)) return false;
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) sums[i] = {0, 0, 0};
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       float value[WIDTH];
       v.get(t, value);
 #pragma unroll
       for (int i = 0; i < WIDTH; ++i) {
-        w[t][i] = fast_exp2(w[t][i] - top[i]);
-        sums[i].a += w[t][i] * value[i];
-        sums[i].b += w[t][i];
+        const float exponent = w[t][i] * kLog2e - top[i];
+        w[t][i] = fast_exp2(exponent);
+        largest[i] = t == 0 ? exponent : fmaxf(largest[i] + c.decay[i], exponent);
+        sums[i].a = sums[i].a * c.kept[i] + w[t][i] * value[i];
+        sums[i].b = sums[i].b * c.kept[i] + w[t][i];
       }
     }
-  }
-  // Makes plain sums of the state before the tokens, if that is right for all of the warp.
-  __device__ __forceinline__ bool begin(const Channels<WIDTH>& c, const Sum (&x)[WIDTH], float (&a)[WIDTH], float (&b)[WIDTH]) {
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) {
-      const float power = x[i].p + static_cast<float>(kTokens) * c.decay[i] - top[i], unit = fast_exp2(power);
-      near = near && power <= kFar;
+      const float unit = fast_exp2(-largest[i]);
+      sums[i] = {sums[i].a * unit, sums[i].b * unit, top[i] + largest[i]};
+    }
+    return true;
+  }
+  // Brings the state before the tokens to units of 2^top, if that is right for all of the warp.
+  __device__ __forceinline__ bool begin(const Sum (&x)[WIDTH], float (&a)[WIDTH], float (&b)[WIDTH]) const {
+    bool near = true;
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      const float unit = fast_exp2(x[i].p - top[i]);
+      near = near && x[i].p - top[i] <= kFar;
       a[i] = x[i].a * unit;
       b[i] = x[i].b * unit;
     }
@@ -206,15 +217,22 @@ struct WarpSums {
   // `carry` goes through the warps from first to last, or the other way round.
   template <bool FORWARD>
   __device__ Sum scan(Sum carry, int channel, int n_warps, float decay) {
-    for (int from = 0; from < n_warps; from += kTokens) {
-      Sum own[kTokens];
+    constexpr int kAtOnce = 8;
+    for (int from = 0; from < n_warps; from += kAtOnce) {
+      const auto warp = [&](int i) { return FORWARD ? from + i : n_warps - 1 - from - i; };
+      Sum own[kAtOnce];
+      int n[kAtOnce];
 #pragma unroll
-      for (int i = 0; i < kTokens; ++i) own[i] = get(FORWARD ? from + i : n_warps - 1 - from - i, channel);
+      for (int i = 0; i < kAtOnce; ++i) {
+        own[i] = get(warp(i), channel);
+        n[i] = tokens[warp(i)];
+      }
 #pragma unroll
-      for (int i = 0; i < kTokens; ++i) {
-        const int warp = FORWARD ? from + i : n_warps - 1 - from - i;
-        set(warp, channel, carry);
-        carry = tokens[warp] < 0 ? own[i] : plus(aged(carry, static_cast<float>(tokens[warp]) * decay), own[i]);
+      for (int i = 0; i < kAtOnce; ++i) {
+        set(warp(i), channel, carry);
+        const bool cut = n[i] < 0;
+        const Sum before{cut ? 0.0f : carry.a, cut ? 0.0f : carry.b, cut ? kNothing : carry.p + static_cast<float>(n[i]) * decay};
+        carry = plus(before, own[i]);
       }
     }
     return carry;
