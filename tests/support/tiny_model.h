@@ -1,5 +1,7 @@
 // Small models with weights that let every gradient live.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <vector>
 
@@ -35,6 +37,21 @@ inline ModelSpec tiny_rwkv4(DType dtype, int64_t n_layer = 2, const OldParts& ol
   s.old = old;
   return s;
 }
+
+// What tests of all families run over.
+struct TinyFamily {
+  const char* name;
+  ModelSpec (*spec)(DType dtype, int64_t n_layer);
+};
+inline std::vector<TinyFamily> tiny_families() {
+  return {{"rwkv7", [](DType dtype, int64_t n_layer) { return tiny_spec(dtype, n_layer); }},
+          {"rwkv4", [](DType dtype, int64_t n_layer) { return tiny_rwkv4(dtype, n_layer); }}};
+}
+inline void PrintTo(const TinyFamily& family, std::ostream* out) { *out << family.name; }
+class EveryFamily : public testing::TestWithParam<TinyFamily> {
+ protected:
+  static ModelSpec spec(DType dtype, int64_t n_layer = 2) { return GetParam().spec(dtype, n_layer); }
+};
 
 // Normal numbers around 1 for norms, around 0 otherwise, that bf16 holds exactly.
 inline std::vector<double> lively_values(const Param& p, uint64_t seed = 1) {
