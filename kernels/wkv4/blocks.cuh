@@ -1,0 +1,147 @@
+// What the two directions share. A block owns 32 x WIDTH neighbouring channels of one sequence and walks through its time in steps: its
+// warps lie side by side in time, every thread holds kTokens tokens of its WIDTH channels. In each step warps sum up their tokens, a thread
+// per channel adds these sums in order, and warps begin again from the state before their first token. So every number is read once, and
+// what is sequential is one addition per warp. Exponents are those of two.
+#pragma once
+#include "kernels/common/fast_math.cuh"
+#include "kernels/common/flat.cuh"
+#include "kernels/common/numbers.cuh"
+#include "kernels/common/reduce.cuh"
+#include "kernels/common/resets.h"
+#include "kernels/wkv4/op.h"
+#include "kernels/wkv4/saved.h"
+
+namespace rk::cuda::wkv4 {
+
+inline constexpr float kLog2e = 1.44269504f, kLn2 = 0.69314718f;
+inline constexpr float kNothing = -1e38f;  // the exponent of an empty state
+inline constexpr int kMaxWarps = 16;
+
+// Two sums with the exponent that they share: a 2^p, b 2^p.
+struct Sum {
+  float a = 0, b = 0, p = kNothing;
+};
+__device__ __forceinline__ Sum plus(const Sum& x, const Sum& y) {
+  const float d = x.p - y.p, e = fast_exp2(-fabsf(d)), ex = d >= 0 ? 1.0f : e, ey = d >= 0 ? e : 1.0f;
+  return {x.a * ex + y.a * ey, x.b * ex + y.b * ey, d >= 0 ? x.p : y.p};
+}
+__device__ __forceinline__ Sum aged(const Sum& x, float decay) { return {x.a, x.b, x.p + decay}; }
+
+// A token's result: y, and the weights that lead to it divided by their sum: its own, and (times 2^-scale) anybody's 2^exponent.
+struct Mean {
+  float y, own, unit, scale;
+};
+__device__ __forceinline__ Mean mean(const Sum& x, float v, float own_exponent) {
+  const float d = x.p - own_exponent, e = fast_exp2(-fabsf(d)), ex = d >= 0 ? 1.0f : e, own = d >= 0 ? e : 1.0f;
+  const float unit = fast_reciprocal(x.b * ex + own);
+  return {(x.a * ex + v * own) * unit, own * unit, unit, d >= 0 ? x.p : own_exponent};
+}
+
+struct Sizes {
+  int64_t T;
+  int A, groups, step, n_steps;  // blocks of channels; tokens of a step
+  Sizes(const Shape& s, const Layout& l)
+      : T(s[1]),
+        A(static_cast<int>(s[2])),
+        groups(static_cast<int>(ceil_div(s[2], l.channels()))),
+        step(static_cast<int>(l.step())),
+        n_steps(static_cast<int>(ceil_div(s[1], l.step()))) {}
+};
+
+inline void check_pairs(std::initializer_list<const Tensor*> tensors) {
+  for (const Tensor* t : tensors) require(aligned(t->data, 4), "an even number of channels begins at a multiple of 4 bytes");
+}
+
+// Beyond -1e30 nothing is left after one token, and exponents stay finite.
+template <class T>
+__device__ __forceinline__ float decay_of(const T* w, int channel) {
+  return fmaxf(-expf(to_float(w[channel])), -1e30f);
+}
+
+// This thread's place.
+template <int WIDTH>
+struct Place {
+  static constexpr int kChannels = 32 * WIDTH;
+  int lane, warp, row, first;  // of the batch; the block's first channel
+
+  explicit __device__ Place(const Sizes& s)
+      : lane(static_cast<int>(threadIdx.x) % 32),
+        warp(static_cast<int>(threadIdx.x) / 32),
+        row(static_cast<int>(blockIdx.x) / s.groups),
+        first(static_cast<int>(blockIdx.x) % s.groups * kChannels) {}
+  __device__ int channel() const { return first + lane * WIDTH; }  // the first of its own
+  __device__ int64_t first_token(const Sizes& s, int step) const { return static_cast<int64_t>(step) * s.step + warp * kTokens; }
+  // Its tokens of a step, 0 .. kTokens.
+  __device__ int n_tokens(const Sizes& s, int step) const {
+    const int64_t rest = s.T - first_token(s, step);
+    return rest <= 0 ? 0 : rest < kTokens ? static_cast<int>(rest) : kTokens;
+  }
+  // Where they lie in [B,T,A].
+  __device__ int64_t offset(const Sizes& s, int step) const { return (row * s.T + first_token(s, step)) * s.A + channel(); }
+  // The thread that adds up this channel's sums, if it is inside.
+  __device__ bool scans(const Sizes& s) const { return static_cast<int>(threadIdx.x) < kChannels && scanned() < s.A; }
+  __device__ int scanned() const { return first + static_cast<int>(threadIdx.x); }
+  // Of saved states [B, n_steps, 3, A].
+  __device__ int64_t saved(const Sizes& s, int step) const { return (static_cast<int64_t>(row) * s.n_steps + step) * 3 * s.A + scanned(); }
+  // Bit t: a document begins at token t.
+  __device__ unsigned resets(const uint8_t* flags, const Sizes& s, int step) const {
+    if (!flags) return 0;
+    const bool begins = lane < n_tokens(s, step) && flags[row * s.T + first_token(s, step) + lane] != 0;
+    return __ballot_sync(kWholeWarp, begins);
+  }
+};
+
+// kTokens tokens of a sequence as they lie in memory; zeros where there are none.
+template <class T, int WIDTH>
+struct Tokens {
+  Pack<T, WIDTH> x[kTokens];
+
+  __device__ __forceinline__ void load(const T* from, int64_t offset, int64_t stride, int n, bool inside) {
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      if (inside && t < n) {
+        x[t] = load_pack<WIDTH>(from + offset + t * stride);
+      } else {
+        x[t] = Pack<T, WIDTH>{};
+      }
+    }
+  }
+  __device__ __forceinline__ void get(int t, float (&to)[WIDTH]) const { to_floats(x[t], to); }
+};
+
+// A warp's sums, and behind the scan what goes in front of them (backward: behind them).
+template <int WIDTH>
+struct WarpSums {
+  static constexpr int kChannels = 32 * WIDTH;
+  float x[3][kMaxWarps][kChannels];
+  int tokens[kMaxWarps];  // -1: a document begins among them
+
+  __device__ void put(const Place<WIDTH>& at, const Sum (&own)[WIDTH]) {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) set(at.warp, at.lane * WIDTH + i, own[i]);
+  }
+  __device__ Sum get(int warp, int channel) const { return {x[0][warp][channel], x[1][warp][channel], x[2][warp][channel]}; }
+  __device__ void set(int warp, int channel, const Sum& s) {
+    x[0][warp][channel] = s.a;
+    x[1][warp][channel] = s.b;
+    x[2][warp][channel] = s.p;
+  }
+  // `carry` goes through the warps from first to last, or the other way round.
+  template <bool FORWARD>
+  __device__ Sum scan(Sum carry, int channel, int n_warps, float decay) {
+    for (int from = 0; from < n_warps; from += kTokens) {
+      Sum own[kTokens];
+#pragma unroll
+      for (int i = 0; i < kTokens; ++i) own[i] = get(FORWARD ? from + i : n_warps - 1 - from - i, channel);
+#pragma unroll
+      for (int i = 0; i < kTokens; ++i) {
+        const int warp = FORWARD ? from + i : n_warps - 1 - from - i;
+        set(warp, channel, carry);
+        carry = tokens[warp] < 0 ? own[i] : plus(aged(carry, static_cast<float>(tokens[warp]) * decay), own[i]);
+      }
+    }
+    return carry;
+  }
+};
+
+}  // namespace rk::cuda::wkv4
