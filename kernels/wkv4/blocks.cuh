@@ -201,6 +201,7 @@ struct WarpSums {
   int tokens[kMaxWarps];  // -1: a document begins among them
 
   __device__ void put(const Place<WIDTH>& at, const Sum (&own)[WIDTH]) {
+    __syncwarp();  // repeating lanes have read what stood there
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) {
       if (at.inside) set(at.warp, at.channel - at.first + i, own[i]);
