@@ -7,6 +7,7 @@ namespace rk::golden {
 // Operators and the loss.
 void run_wkv7_op(const Case&, const Options&, Check&);
 void run_loss_variants(const Case&, const Options&, Check&);
+void run_wkv4_op(const Case&, const Options&, Check&);  // the cases of rwkv456/wkv_op that are about RWKV-4
 
 // The model.
 void run_forward_trained(const Case&, const Options&, Check&);
