@@ -2,6 +2,7 @@
 // micro-batches, optimizers or files.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <new>
 #include <span>
@@ -105,14 +106,25 @@ class Unit {
   std::string name;  // "emb", "blocks.3", "head"
 };
 
+// What files of a model hold beside its parameters, and what follows from its sizes: not read, and without memory of its own.
+struct DerivedTensor {
+  std::string name;
+  Shape shape;
+  std::string before;                            // the parameter that it stands in front of in a file
+  std::function<double(int64_t index)> formula;  // value of a flat element
+};
+
 // Ordered units, their parameters and sizes: unit 0 is the embedding, the last is the head. The head's forward with
 // `saved` computes the loss and adds its own weight gradients; its backward hands out the gradient of its input.
 struct Model {
   std::string family;  // "rwkv7"
   DType dtype = DType::f32;
   int64_t n_layer = 0, n_embd = 0, n_vocab = 0, head_size = 0;
-  bool shares = false;  // whether Flow::shared is used
+  bool shares = false;          // whether Flow::shared is used
+  std::string why_no_segments;  // why samples cannot be cut in time, share a row or be made token by token; "" = they can
+  int64_t only_length = 0;      // tokens that a sample must have; 0 = any number
   ParamTable params;
+  std::vector<DerivedTensor> derived;  // in the order of files
   std::vector<std::unique_ptr<Unit>> units;
 
   std::vector<Param*> params_of(int unit);  // in table order

@@ -1,12 +1,15 @@
 // The first unit of a model.
 #pragma once
+#include <optional>
+
 #include "model/families.h"
 #include "model/parts/params.h"
+#include "model/parts/positions.h"
 #include "nn/norm.h"
 
 namespace rk {
 
-// x = LN0(dropout(table[token])): the residual stream.
+// x = LN0(dropout(table[token])) + positions: the residual stream. Where blocks of old models share it, Flow::shared = table[token].
 class Embedding : public Unit {
  public:
   Embedding(const EmbeddingParams& p, const ModelSpec& spec);
@@ -15,10 +18,13 @@ class Embedding : public Unit {
   void backward(const Exec& ex, const UnitBackward& a) const override;
 
  private:
-  Tensor look_up(const Exec& ex, const Segment& seg) const;
+  Tensor look_up(const Exec& ex, const Segment& seg) const;               // in scratch
+  Tensor dropped(const Exec& ex, const Segment& seg, Tensor rows) const;  // in place
 
   Param* table_;
   Norm ln0_;
+  std::optional<Positions> positions_;
+  bool shares_;
   int64_t C_;
   DType dtype_;
 };

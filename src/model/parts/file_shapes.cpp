@@ -40,6 +40,15 @@ int64_t settle(const FoundSize& f, const std::string& path) {
   return f.value;
 }
 
+void complete_size(int64_t& value, int64_t otherwise, const char* flag) {
+  if (value < 0) fail(cat("--", flag, " ", value, " is negative; give a positive number or leave it out"));
+  if (value == 0) value = otherwise;
+}
+
+void check_multiple_of_32(int64_t value, const char* flag) {
+  if (value % 32 != 0) fail(cat("--", flag, " ", value, " is not a multiple of 32; try ", (value + 31) / 32 * 32));
+}
+
 void check_heads(int64_t C, int64_t N) {
   if (N < 8 || N > 256 || N % 8 != 0) fail(cat("head_size = ", N, " is not a multiple of 8 between 8 and 256; 64 is usual"));
   if (C % N != 0) fail(cat("n_embd = ", C, " is not a multiple of head_size = ", N, "; try ", std::max<int64_t>(1, C / N) * N));

@@ -18,6 +18,7 @@ InitRule orthogonal_init(double gain) { return simple(InitKind::orthogonal, gain
 InitRule scaled_orthogonal_init(double gain, int64_t rows, int64_t cols) {
   return orthogonal_init(rows > cols ? gain * std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : gain);
 }
+InitRule unscaled_orthogonal_init(double gain, int64_t /*rows*/, int64_t /*cols*/) { return orthogonal_init(gain); }
 InitRule formula_init(std::function<double(int64_t)> formula) {
   InitRule rule;
   rule.kind = InitKind::formula;

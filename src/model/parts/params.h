@@ -14,10 +14,12 @@ struct NormParams {
 struct EmbeddingParams {
   Param* table;  // [V,C]
   NormParams ln0;
+  Param *pos_x = nullptr, *pos_y = nullptr;  // [1,P,C], [P,1,C]; null: no learned positions
 };
 struct HeadParams {
   NormParams ln_out;
-  Param* weight;  // [V,C]
+  Param* weight;                     // [V,C]
+  Param *q = nullptr, *k = nullptr;  // [Q,C]; null: no copying from earlier tokens
 };
 
 // Adds parameters of one unit whose names share a prefix.

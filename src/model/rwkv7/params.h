@@ -4,7 +4,8 @@
 #include <vector>
 
 #include "model/families.h"
-#include "model/parts/params.h"
+#include "model/parts/layer_init.h"
+#include "model/parts/model.h"
 
 namespace rk::rwkv7 {
 
@@ -15,6 +16,7 @@ struct TimeMixParams {
   Param *v1, *v2, *v0;  // layer 0: unused, null where the model has none
   Param *g1, *g2;
   Param *k_k, *k_a, *r_k;
+  Param* time_state;  // null where the model has none
   Param *receptance, *key, *value, *output;
   NormParams ln_x;
 };
@@ -26,32 +28,22 @@ struct BlockParams {
   TimeMixParams att;
   ChannelMixParams ffn;
 };
-struct Params {
-  EmbeddingParams emb;
-  std::vector<BlockParams> blocks;
-  HeadParams head;
-};
+using Params = ModelParams<BlockParams>;
 
 // Adds all parameters to `table` in the order of upstream's files, with optimizer groups, initial values and owning units.
 Params add_params(ParamTable& table, const ModelSpec& spec);
 
 // Initial values of what the mixes and the operator's operands start from.
-struct LayerInit {
-  int64_t l, L, C, N;
-  InitRule mix(double power) const;  // 1 - (i/C)^power
-  InitRule x_rg() const { return mix(0.2 * to_last()); }
-  InitRule x_wa() const { return mix(0.9 * to_last()); }
-  InitRule x_kv() const { return mix(0.7 * to_last()); }
+struct LayerInit : rk::LayerInit {
+  int64_t N;
+  InitRule x_rg() const { return of_previous(0.2 * to_last()); }
+  InitRule x_wa() const { return of_previous(0.9 * to_last()); }
+  InitRule x_kv() const { return of_previous(0.7 * to_last()); }
   InitRule ffn_x_k() const;
   InitRule w0() const;
   InitRule a0() const;
   InitRule v0() const;
   InitRule k_k() const;
-  InitRule ln_x_weight() const;
-
- private:
-  double from_first() const;                                                              // 0 at the first layer, 1 at the last
-  double to_last() const { return 1 - static_cast<double>(l) / static_cast<double>(L); }  // 1 at the first layer
 };
 
 }  // namespace rk::rwkv7

@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "model/parts/file_shapes.h"
+#include "model/parts/old_parts.h"
+#include "model/parts/sizes.h"
 #include "model/rwkv7/family.h"
 
 namespace rk::rwkv7 {
@@ -43,19 +44,10 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   const FileShapes file(tensors, path, "RWKV-7");
   ModelSpec s = given;
   s.arch = "x070";
-  const int64_t L = file.count_blocks();
+  settle_common_sizes(s, file);
+  settle_heads(s, file, kHeads);
+  const int64_t L = s.n_layer;
   for (int64_t l = 0; l < L; ++l) file.matrix(cat("blocks.", l, ".att.r_k"));
-  const auto &emb = file.matrix("emb.weight"), &heads = file.matrix(kHeads), &ffn = file.matrix("blocks.0.ffn.key.weight");
-  s.n_layer = settle({"n_layer", given.n_layer, L, cat("blocks.", L - 1, ".*")}, path);
-  s.vocab_size = settle({"vocab_size", given.vocab_size, emb[0], "emb.weight"}, path);
-  s.n_embd = settle({"n_embd", given.n_embd, emb[1], "emb.weight"}, path);
-  s.head_size = settle({"head_size", given.head_size, heads[1], kHeads}, path);
-  s.dim_att = settle({"dim_att", given.dim_att, heads[0] * heads[1], kHeads}, path);
-  s.dim_ffn = settle({"dim_ffn", given.dim_ffn, ffn[0], "blocks.0.ffn.key.weight"}, path);
-  if (s.dim_att != s.n_embd)
-    fail(cat(path, ": tensor ", kHeads, " ", shape_text(heads), " does not fit the ", s.n_embd, " channels of emb.weight ",
-             shape_text(emb)));
-  check_heads(s.n_embd, s.head_size);
   const auto width = [&](const char* flag, int64_t given_width, const std::string& tensor) {
     return settle({flag, given_width, file.matrix(tensor)[1], tensor}, path);
   };
@@ -65,26 +57,17 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   s.layer0_v = has_layer0_v(file, path);
   if (L > 1 || s.layer0_v) s.mv_lora = width("mv_lora", given.mv_lora, L > 1 ? "blocks.1.att.v1" : "blocks.0.att.v1");
   set_default_widths(s);
+  s.time_state = s.time_state || file.has("blocks.0.att.time_state");
   return s;
 }
 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
   s.arch = "x070";
-  const auto complete = [](int64_t& value, int64_t otherwise, const char* flag) {
-    if (value < 0) fail(cat("--", flag, " ", value, " is negative; give a positive number or leave it out"));
-    if (value == 0) value = otherwise;
-  };
-  complete(s.n_layer, 6, "n_layer");
-  complete(s.n_embd, 512, "n_embd");
-  complete(s.head_size, 64, "head_size");
-  complete(s.vocab_size, 0, "vocab_size");
-  complete(s.dim_att, s.n_embd, "dim_att");
-  complete(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
-  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete(*width, 0, "low-rank width");
-  if (s.vocab_size == 0) fail("a new model needs --vocab_size (65536 for the World tokenizer)");
-  check_heads(s.n_embd, s.head_size);
-  if (s.dim_att != s.n_embd) fail(cat("--dim_att ", s.dim_att, " differs from --n_embd ", s.n_embd, "; x070 has them equal: leave it out"));
+  complete_common_sizes(s, "x070");
+  complete_size(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
+  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete_size(*width, 0, "low-rank width");
+  refuse_old_parts(s.old, "RWKV-7");
   if (s.dim_ffn != 4 * s.n_embd)
     fail(cat("--dim_ffn ", s.dim_ffn, " differs from 4 x n_embd = ", 4 * s.n_embd, "; x070 always uses that: leave it out"));
   set_default_widths(s);
