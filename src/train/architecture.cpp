@@ -51,8 +51,15 @@ void check_with_run(const ModelSpec& spec, const RunConfig& config) {
         "first token of a row");
 }
 
+bool is_start_state(const std::string& tensor) { return tensor.find("time_sta") != std::string::npos; }
+
 void prepare_training(Model& model, const Family& family, const RunConfig& config) {
   const bool second = config.train_stage == 2 && dialect_named(config.dialect).pile_stages;
+  if (config.state_tune) {
+    for (Param& p : model.params.all()) p.trainable = is_start_state(p.name);
+    if (std::none_of(model.params.all().begin(), model.params.all().end(), [](const Param& p) { return p.trainable; }))
+      fail(cat("--state_tune 1: a model of ", family.description, " has no states that could be trained; x052, x060 and x070 have"));
+  }
   family.set_groups(model.params, {.layerwise_lr = config.layerwise_lr, .second_stage = second, .weight_decay = config.weight_decay > 0});
 }
 

@@ -12,6 +12,9 @@ void settle_architecture(RunConfig& config);
 // Refuses what a model with these sizes and the options of its run cannot be together, before memory is taken.
 void check_with_run(const ModelSpec& spec, const RunConfig& config);
 
+// Whether a tensor is the trained start state of a time mix, by its name.
+bool is_start_state(const std::string& tensor);
+
 // What the run trains of a new model, in which groups of the optimizer.
 void prepare_training(Model& model, const Family& family, const RunConfig& config);
 

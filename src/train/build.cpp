@@ -128,8 +128,10 @@ std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& sha
 
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config) {
   const auto reader = open_tensor_file(path);
-  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial});
+  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial || config.state_tune});
   if (missing.empty()) return;
+  for (const Param* p : missing)  // states begin at zero
+    if (!config.load_partial && !is_start_state(p->name)) fail(cat(path, ": tensor ", p->name, " is missing"));
   WeightStream stream(ex, model.dtype);
   FreshValues fresh(ex.pool, config);
   for (const OwnedPiece& piece : shards.owned_pieces())
@@ -137,15 +139,25 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
 }
 
 void load_start(const Exec& ex, Model& model, Shards& shards, const Start& start, const RunConfig& config) {
-  if (start.kind == Start::Kind::fresh) return load_fresh(ex, model, shards, config);
-  load_from_file(ex, model, shards, start.path, config);
+  if (start.kind == Start::Kind::fresh) {
+    load_fresh(ex, model, shards, config);
+  } else {
+    load_from_file(ex, model, shards, start.path, config);
+  }
+  if (start.states.empty()) return;
+  const auto reader = open_tensor_file(start.states);
+  const auto missing = load_tensors(ex, model, shards, *reader, {start.states, true});
+  for (const Param* p : missing)
+    if (is_start_state(p->name)) fail(cat(start.states, ": tensor ", p->name, " is missing; give a file with the states of all blocks"));
 }
 
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
   Buffer staging;
   if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);
   for (const OwnedPiece& p : shards.owned_pieces())
-    for (const auto& [part, tensor] : {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}}) {
+    for (const auto& [part, tensor] :
+         {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}, {kFrozenPart, p.master ? Tensor{} : p.values}}) {
+      if (!tensor) continue;
       const int64_t n = tensor.numel();
       if (tensor.device != Device::cuda) {
         reader.read(p.param->name, part, p.first, n, tensor.dtype, tensor.data);
@@ -169,7 +181,7 @@ void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, 
     for (int64_t at = 0; at < piece.values.numel(); at += WeightStream::kAtATime) {
       const Tensor part = piece.values.slice(at, std::min(WeightStream::kAtATime, piece.values.numel() - at));
       read.resize(static_cast<size_t>(part.numel()) * size_of(dtype));
-      reader.read(piece.param->name, "master", piece.first + at, part.numel(), dtype, read.data());
+      reader.read(piece.param->name, weights_part(reader, piece.param->name), piece.first + at, part.numel(), dtype, read.data());
       stream.put(part, dtype, read.data());
     }
 }
@@ -182,7 +194,8 @@ FlatLayout flat_layout(Model& model, int world, int64_t max_bucket, int64_t shar
 
 std::vector<TensorShape> tensor_shapes(const Model& model) {
   std::vector<TensorShape> shapes;
-  for (const Param& p : model.params.all()) shapes.push_back({p.name, {p.shape.size.begin(), p.shape.size.begin() + p.shape.rank}});
+  for (const Param& p : model.params.all())
+    shapes.push_back({p.name, {p.shape.size.begin(), p.shape.size.begin() + p.shape.rank}, p.trainable});
   return shapes;
 }
 

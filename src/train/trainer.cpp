@@ -217,6 +217,7 @@ bool Trainer::queue_step() {
                    .loss_first = ordered_ ? run_.batch.number(comm_.rank(), 0) : 0,
                    .loss_step = ordered_ ? run_.batch.world : 0});
 
+  if (config_.dropout > 0) batcher_->drop(step_dropout(config_, run_.batch, comm_.rank(), state_.step));
   numbers_->start_step(ex);
   if (ordered_) ordered_->start_step(ex);
   shards_->start_step(ex);
