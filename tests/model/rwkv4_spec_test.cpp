@@ -198,6 +198,15 @@ TEST(Rwkv4Model, OneLayerHasFiniteValues) {
   EXPECT_EQ(model->params.at("blocks.0.att.time_decay").init.formula(0), -5);
 }
 
+TEST(Rwkv4Model, GroupsOfItsTrainer) {
+  const auto model = rwkv4().make(with_all_parts());
+  for (const Param& p : model->params.all()) {
+    const bool decay = p.name.ends_with("time_decay"), first = p.name.ends_with("time_first");
+    EXPECT_EQ(p.lr_scale, decay ? 2 : first ? 3 : 1) << p.name;
+    EXPECT_EQ(p.decay, (p.name.ends_with(".weight") && p.shape.rank == 2) || p.name.find("pos_emb") != std::string::npos) << p.name;
+  }
+}
+
 TEST(Rwkv4Model, StatesFollowTheBlocks) {
   const auto model = rwkv4().make(with_all_parts());
   const auto first = model->units[1]->state_specs(2), second = model->units[2]->state_specs(2);
