@@ -303,7 +303,7 @@ void TrainCase::compare_tensor(const std::string& what, const std::string& prefi
   }
   if (!expected_.has(digest)) return check_.fail(what + digest + " is missing");
   const std::vector<double> ref = read(digest);
-  compare_digest(check_, what + digest, ref, x, t.shape.back(), relative ? limit : limit * error / ref[0]);
+  compare_digest_within(check_, what + digest, ref, x, t.shape.back(), limit * (relative ? ref.at(0) : error));
 }
 
 void TrainCase::compare_state(const std::string& variant, const std::string& folder, int64_t step, const std::string& prefix) {
