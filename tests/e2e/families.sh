@@ -20,10 +20,10 @@ family() {  # family MY_TESTING NAME OPTIONS...: `OPTIONS` are of the model
   rm -r "$type-cut"/step-00000006
   "$rookery" train --my_testing "$type" --my_pile_stage 3 --proj_dir "$type-cut" "${run[@]}" "$@" --max_steps 6 > shown 2>&1
   check "$type: the numbers of a resumed run are those of a whole one" equal "$(numbers "$type-cut")" "$(numbers "$type")"
-  "$rookery" convert "$type/rwkv-final.pth" "$type.safetensors" && "$rookery" convert "$type-cut/rwkv-final.pth" "$type-cut.safetensors"
+  { "$rookery" convert "$type/rwkv-final.pth" "$type.safetensors" && "$rookery" convert "$type-cut/rwkv-final.pth" "$type-cut.safetensors"; } > /dev/null
   check "$type: so are its weights" cmp "$type.safetensors" "$type-cut.safetensors"
   mkdir -p back
-  "$rookery" convert "$type.safetensors" back/rwkv-final.pth && "$rookery" convert back/rwkv-final.pth "$type-back.safetensors"
+  { "$rookery" convert "$type.safetensors" back/rwkv-final.pth && "$rookery" convert back/rwkv-final.pth "$type-back.safetensors"; } > /dev/null
   check "$type: files survive the way there and back" cmp "$type.safetensors" "$type-back.safetensors"
 
   local text
