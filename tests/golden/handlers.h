@@ -7,6 +7,7 @@ namespace rk::golden {
 // Operators and the loss.
 void run_wkv7_op(const Case&, const Options&, Check&);
 void run_loss_variants(const Case&, const Options&, Check&);
+void run_wkv456_op(const Case&, const Options&, Check&);
 
 // The model.
 void run_forward_trained(const Case&, const Options&, Check&);
