@@ -108,14 +108,22 @@ RunInput packed_input(const Model& model) {
   RunInput in = random_input(model, kRows, kTokens);
   in.resets = flags();
   in.initial_state = random_states(model, kRows, 100);
-  in.dfinal_state = random_states(model, kRows, 200, 0.05);
+  in.dfinal_state = random_state_gradients(model, kRows, 200, 0.05);
   in.want_dinitial = true;
   return in;
 }
 
-TEST(Documents, PackedRowsAreSequencesOfTheirOwn) {
-  ModelRunner runner(family_of("x070").make(tiny_spec(DType::f64)));
-  runner.set_all([](const Param& p) { return lively_values(p); });
+std::vector<std::string> kinds_with_zero_states() {
+  std::vector<std::string> kinds = tiny_kinds();
+  std::erase_if(kinds, [](const std::string& kind) { return kind.ends_with("+state"); });
+  return kinds;
+}
+
+class Documents : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, Documents, testing::ValuesIn(kinds_with_zero_states()), kind_name);
+
+TEST_P(Documents, PackedRowsAreSequencesOfTheirOwn) {
+  LivelyRunner runner(tiny_model(GetParam(), DType::f64));
   RunInput in = packed_input(runner.model());
   const Whole expected = by_documents(runner, in);
   for (const std::vector<int64_t>& segments : {std::vector<int64_t>{}, {16, 16, 9}, {9, 14, 1, 17}, {5, 36}})
@@ -131,9 +139,8 @@ TEST(Documents, PackedRowsAreSequencesOfTheirOwn) {
         }
 }
 
-TEST(Documents, WithoutStatesAtTheEnds) {
-  ModelRunner runner(family_of("x070").make(tiny_spec(DType::f64, 3)));
-  runner.set_all([](const Param& p) { return lively_values(p); });
+TEST_P(Documents, WithoutStatesAtTheEnds) {
+  LivelyRunner runner(tiny_model(GetParam(), DType::f64, 3));
   RunInput in = packed_input(runner.model());
   in.initial_state.clear();
   in.dfinal_state.clear();
@@ -143,10 +150,9 @@ TEST(Documents, WithoutStatesAtTheEnds) {
   expect_close(run(runner, in), expected, 1e-11, "no states");
 }
 
-TEST(Documents, FlagsThatAreAllZeroChangeNoBits) {
+TEST_P(Documents, FlagsThatAreAllZeroChangeNoBits) {
   for (DType dtype : {DType::f64, DType::bf16}) {
-    ModelRunner runner(family_of("x070").make(tiny_spec(dtype)));
-    runner.set_all([](const Param& p) { return lively_values(p); });
+    LivelyRunner runner(tiny_model(GetParam(), dtype));
     RunInput in = packed_input(runner.model());
     in.segments = {9, 32};
     in.resets.clear();
@@ -156,6 +162,22 @@ TEST(Documents, FlagsThatAreAllZeroChangeNoBits) {
     EXPECT_EQ(flagged.grads, plain.grads);
     EXPECT_EQ(flagged.logits, plain.logits);
     EXPECT_EQ(flagged.dinitial_state, plain.dinitial_state);
+  }
+}
+
+TEST(StateAtTheBeginning, IsNoStateOfDocumentsInsideARow) {
+  for (const char* kind : {"x070+state", "x060+state", "x052+state"}) {
+    const ModelSpec spec = tiny_model(kind, DType::f32);
+    ModelRunner runner(family_of(spec.arch).make(spec));
+    RunInput in = random_input(runner.model(), kRows, kTokens);
+    in.resets = flags();
+    try {
+      runner.forward(in);
+      ADD_FAILURE() << kind << ": nothing was refused";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::bad_input);
+      EXPECT_NE(std::string(e.what()).find("--doc_reset 0"), std::string::npos) << e.what();
+    }
   }
 }
 
