@@ -16,7 +16,7 @@ struct WeightMatch {
   std::vector<const Param*> missing;
 };
 // Matched by plain_name. A missing or unexpected name, or a wrong number of elements, is refused naming file, tensor and both shapes; with
-// `partial` missing names are returned instead.
+// `partial` missing names are returned instead, and those that may be missing always.
 WeightMatch match_weights(const Model& model, TensorReader& reader, const std::string& path, bool partial);
 
 // Elements [first, first + values.size()) of p.

@@ -24,9 +24,10 @@ struct Param {
   Shape shape;       // as in files: [1,1,C] stays rank 3
   int unit = -1;     // index of the owning unit
   bool trainable = true;
-  bool used = true;     // false: kept and written, never computed with (layer 0's v0, v1, v2); gets no gradient
-  double lr_scale = 1;  // group multiplier (2 for att.w0)
-  bool decay = false;   // takes part in weight decay
+  bool used = true;             // false: kept and written, never computed with (layer 0's v0, v1, v2); gets no gradient
+  double lr_scale = 1;          // group multiplier (2 for att.w0)
+  bool decay = false;           // takes part in weight decay
+  bool may_be_missing = false;  // files without it are files of this model, too: it is fresh then
   InitRule init;
 
   Tensor w;   // bound while the unit runs: the model's dtype

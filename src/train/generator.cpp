@@ -25,9 +25,6 @@ struct State {
         tensors.push_back(buffers.back().tensor(s.dtype, s.shape));
       }
   }
-  void forget(const Exec& ex) {
-    for (const Tensor& t : tensors) run(ex, Fill{.x = t, .value = 0});
-  }
 };
 
 }  // namespace
@@ -35,6 +32,7 @@ struct State {
 struct Generator::Impl {
   LoadedModel loaded;
   std::unique_ptr<State> state, next_state;
+  bool begins = true;  // the next token is a text's first: the model knows what state that has
   Plan plan;
   Buffer tokens, logits, logits_on_host;
   std::vector<double> result;
@@ -80,10 +78,11 @@ void Generator::Impl::run(std::span<const int32_t> ids, bool want_logits) {
        micro[0][0].tokens);
   StepIo io;
   io.micro = micro;
-  io.initial_state = state->tensors;
+  if (!begins) io.initial_state = state->tensors;
   io.final_state = next_state->tensors;
   loaded.runner().run(loaded.exec(), plan, io);
   std::swap(state, next_state);
+  begins = false;
 }
 
 Generator::Generator(const std::string& path, DType dtype, const Machine& machine) : impl_(std::make_unique<Impl>(path, dtype, machine)) {
@@ -97,7 +96,7 @@ Generator::~Generator() = default;
 int64_t Generator::vocab_size() const { return impl_->model().n_vocab; }
 const std::map<std::string, std::string>& Generator::metadata() const { return impl_->loaded.metadata(); }
 
-void Generator::forget() { impl_->state->forget(impl_->loaded.bare()); }
+void Generator::forget() { impl_->begins = true; }
 
 std::span<const double> Generator::feed(std::span<const int32_t> ids) {
   require(!ids.empty(), "there is a token to read");

@@ -14,6 +14,14 @@ std::unique_ptr<Model> empty_model(const char* family, const ModelSpec& spec) {
   return model;
 }
 
+Param* add_time_state(const ParamAdder& att, const ModelSpec& spec) {
+  if (!spec.time_state) return nullptr;
+  const int64_t N = spec.head_size;
+  Param* p = att.add("time_state", {spec.n_embd / N, N, N}, constant_init(0));
+  p->may_be_missing = true;
+  return p;
+}
+
 Param* add_embedding(ParamTable& table, const ModelSpec& spec) {
   const double half_width = spec.emb_init > 0 ? spec.emb_init : 1e-4;
   return ParamAdder(table, 0, "").add("emb.weight", {spec.vocab_size, spec.n_embd}, uniform_init(half_width));

@@ -26,6 +26,8 @@ struct BlockNorms {
   NormParams ln1, ln2;
 };
 
+// What the operator begins a sequence with, [H,N,N], where the model is to have it; else null.
+Param* add_time_state(const ParamAdder& att, const ModelSpec& spec);
 Param* add_embedding(ParamTable& table, const ModelSpec& spec);
 HeadParams add_head(ParamTable& table, const ModelSpec& spec, MatrixInit matrix);
 

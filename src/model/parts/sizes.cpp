@@ -35,6 +35,11 @@ void complete_common_sizes(ModelSpec& s, const char* arch) {
     fail(cat("--dim_att ", s.dim_att, " differs from --n_embd ", s.n_embd, "; ", arch, " has them equal: leave it out"));
 }
 
+void refuse_sizes(const char* arch, std::initializer_list<NamedSize> sizes) {
+  for (const NamedSize& s : sizes)
+    if (s.given != 0) fail(cat("--", s.flag, ": a model of ", arch, " has no such part; leave it out"));
+}
+
 static void check_v5_sizes(const ModelSpec& s) {
   check_multiple_of_32(s.n_embd, "n_embd");
   check_multiple_of_32(s.dim_ffn, "dim_ffn");

@@ -1,5 +1,7 @@
 // Sizes of models from files and for new ones, as far as families share them.
 #pragma once
+#include <initializer_list>
+
 #include "model/families.h"
 #include "model/parts/file_shapes.h"
 
@@ -11,6 +13,13 @@ void settle_common_sizes(ModelSpec& s, const FileShapes& file);
 void settle_heads(ModelSpec& s, const FileShapes& file, const std::string& tensor);
 // n_layer, n_embd, head_size, vocab_size and dim_att of a new model; a dim_att that is not n_embd is refused.
 void complete_common_sizes(ModelSpec& s, const char* arch);
+
+// Refuses those that are given (not 0): options of what a family has not.
+struct NamedSize {
+  const char* flag;
+  int64_t given;
+};
+void refuse_sizes(const char* arch, std::initializer_list<NamedSize> sizes);
 
 // What the trainer of RWKV-5 and 6 has beside: dim_ffn of 3.5 n_embd, or 4 with "-f4" in the architecture's name; the divisor of the
 // operator's output; old parts without pre_ffn.

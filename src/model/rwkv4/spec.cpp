@@ -20,6 +20,19 @@ int64_t width_of_attention(const ModelSpec& s, const ModelSpec& given, const Fil
   return settle({"dim_att", given.dim_att, file.matrix(name)[0], name}, path);
 }
 
+// It has no matrix that could be the state of every sample, and no low-rank products.
+void refuse_newer_parts(const ModelSpec& s) {
+  if (s.time_state)
+    fail(
+        "a model of RWKV-4 has no att.time_state to tune (its state is a mean, not a matrix); tune the weights, or a model of RWKV-5, 6 or "
+        "7");
+  refuse_sizes("x040", {{"decay_lora", s.decay_lora},
+                        {"aaa_lora", s.aaa_lora},
+                        {"mv_lora", s.mv_lora},
+                        {"gate_lora", s.gate_lora},
+                        {"mix_lora", s.mix_lora}});
+}
+
 }  // namespace
 
 bool matches(const std::vector<TensorInfo>& tensors) {
@@ -31,6 +44,7 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   const FileShapes file(tensors, path, "RWKV-4");
   ModelSpec s = given;
   s.arch = "x040";
+  refuse_newer_parts(given);
   settle_common_sizes(s, file);
   s.old = old_parts_of(given.old, file, s.n_layer);
   s.dim_att = width_of_attention(s, given, file, path);
@@ -42,6 +56,7 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
   s.arch = "x040";
+  refuse_newer_parts(given);
   s.head_size = 0;
   complete_size(s.n_layer, 6, "n_layer");
   complete_size(s.n_embd, 512, "n_embd");

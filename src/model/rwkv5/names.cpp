@@ -17,7 +17,7 @@ TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const ModelSpe
   t.mix_g = mix("time_mix_g", init.of_self(0.5 * p));
   t.decay = att.add("time_decay", {C / N, N}, init.decay());
   t.wkv.bonus = att.add("time_faaaa", {C / N, N}, init.bonus());
-  if (s.time_state) t.time_state = att.add("time_state", {C / N, N, N}, constant_init(0));
+  t.time_state = add_time_state(att, s);
   t.receptance = att.add("receptance.weight", {C, C}, orthogonal_init(1));
   t.key = att.add("key.weight", {C, C}, orthogonal_init(0.1));
   t.value = att.add("value.weight", {C, C}, orthogonal_init(1));

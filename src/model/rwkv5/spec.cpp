@@ -18,6 +18,14 @@ void refuse_previews(const FileShapes& file) {
   if (!file.is_matrix(kHeads) || file.matrix(kHeads)[1] <= 1) refuse("5.1", cat(kHeads, " has one value a head"));
 }
 
+void refuse_low_ranks(const ModelSpec& s) {
+  refuse_sizes("x052", {{"decay_lora", s.decay_lora},
+                        {"aaa_lora", s.aaa_lora},
+                        {"mv_lora", s.mv_lora},
+                        {"gate_lora", s.gate_lora},
+                        {"mix_lora", s.mix_lora}});
+}
+
 }  // namespace
 
 bool matches(const std::vector<TensorInfo>& tensors) {
@@ -30,6 +38,7 @@ bool matches(const std::vector<TensorInfo>& tensors) {
 ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& tensors, const std::string& path) {
   const FileShapes file(tensors, path, "RWKV-5.2");
   refuse_previews(file);
+  refuse_low_ranks(given);
   ModelSpec s = given;
   s.arch = "x052";
   settle_common_sizes(s, file);
@@ -41,6 +50,7 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
+  refuse_low_ranks(given);
   complete_common_sizes(s, "x052");
   complete_v5_sizes(s, "RWKV-5.2");
   s.arch = "x052";

@@ -41,7 +41,7 @@ TimeMixParams add_time_mix(const ParamAdder& att, NormParams ln1, const ModelSpe
   p.decay_w1 = att.add("time_decay_w1", {C, K}, constant_init(0));
   p.decay_w2 = att.add("time_decay_w2", {K, C}, uniform_init(0.01));
   p.wkv.bonus = att.add("time_faaaa", {C / N, N}, init.bonus());
-  if (s.time_state) p.time_state = att.add("time_state", {C / N, N, N}, constant_init(0));
+  p.time_state = add_time_state(att, s);
   if (variant == Variant::a) {
     p.gate_w1 = att.add("gate_w1", {C, s.gate_lora}, uniform_init(0.01));
     p.gate_w2 = att.add("gate_w2", {s.gate_lora, C}, uniform_init(0.01));

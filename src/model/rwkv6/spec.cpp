@@ -26,10 +26,7 @@ Variant variant_of_file(const FileShapes& file) {
 
 // Widths of low-rank products that a variant has not.
 void refuse_other_widths(const ModelSpec& s, Variant v) {
-  const std::pair<const char*, bool> all[] = {
-      {"aaa_lora", s.aaa_lora != 0}, {"mv_lora", s.mv_lora != 0}, {"gate_lora", s.gate_lora != 0 && v != Variant::a}};
-  for (const auto& [flag, given] : all)
-    if (given) fail(cat("--", flag, ": ", arch_of(v), " has no such product; leave it out"));
+  refuse_sizes(arch_of(v), {{"aaa_lora", s.aaa_lora}, {"mv_lora", s.mv_lora}, {"gate_lora", v == Variant::a ? 0 : s.gate_lora}});
 }
 
 }  // namespace

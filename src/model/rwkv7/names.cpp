@@ -36,7 +36,7 @@ void add_time_mix(TimeMixParams& p, const ParamAdder& att, const ModelSpec& s, c
   p.k_k = att.add("k_k", vector, init.k_k());
   p.k_a = att.add("k_a", vector, constant_init(1.02));
   p.r_k = att.add("r_k", {C / N, N}, constant_init(-0.04));
-  p.time_state = s.time_state ? att.add("time_state", {C / N, N, N}, constant_init(0)) : nullptr;
+  p.time_state = add_time_state(att, s);
   p.receptance = att.add("receptance.weight", {C, C}, orthogonal_init(1));
   p.key = att.add("key.weight", {C, C}, orthogonal_init(0.1));
   p.value = att.add("value.weight", {C, C}, orthogonal_init(1));

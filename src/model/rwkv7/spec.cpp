@@ -44,6 +44,7 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   const FileShapes file(tensors, path, "RWKV-7");
   ModelSpec s = given;
   s.arch = "x070";
+  refuse_sizes("x070", {{"mix_lora", given.mix_lora}});
   settle_common_sizes(s, file);
   settle_heads(s, file, kHeads);
   const int64_t L = s.n_layer;
@@ -64,6 +65,7 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
   s.arch = "x070";
+  refuse_sizes("x070", {{"mix_lora", given.mix_lora}});
   complete_common_sizes(s, "x070");
   complete_size(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
   for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete_size(*width, 0, "low-rank width");
