@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "launch/mpirun.h"
 #include "launch/subcommands.h"
+#include "train/build.h"
 #include "train/config.h"
 #include "train/initial_weights.h"
 
@@ -14,10 +15,18 @@ namespace {
 
 // The options of rookery train that say what a model is.
 const std::set<std::string>& init_options() {
-  static const std::set<std::string> options = {"arch",      "n_layer", "n_embd",     "vocab_size", "head_size", "dim_att",
-                                                "dim_ffn",   "init",    "decay_lora", "aaa_lora",   "mv_lora",   "gate_lora",
-                                                "precision", "threads", "load_model", "random_seed"};
+  static const std::set<std::string> options = {
+      "arch",       "n_layer",     "n_embd",  "vocab_size", "head_size",      "head_size_divisor", "dim_att",      "dim_ffn",   "init",
+      "decay_lora", "aaa_lora",    "mv_lora", "gate_lora",  "mix_lora",       "head_qk",           "tiny_att_dim", "precision", "threads",
+      "load_model", "random_seed", "pre_ffn", "my_pos_emb", "tiny_att_layer", "ctx_len",           "lr_init"};
   return options;
+}
+
+// Options that some models begin with and others do not.
+bool has_meaning(const std::string& name, const RunConfig& c) {
+  if (name == "ctx_len") return c.head_qk > 0 || c.tiny_att_dim > 0 || !c.load_model.empty();  // of masks
+  if (name == "lr_init") return given_spec(c).emb_init > 0;
+  return init_options().contains(name);
 }
 
 void print_help() {
@@ -27,7 +36,8 @@ void print_help() {
       "rookery init [--OPTION VALUE]... OUT writes the weights that a new model begins with to OUT (.pth, .safetensors or .h5).\n"
       "Options, as in rookery train:%s\n"
       "--precision is the type in the file: fp32 (default), tf32 (as fp32), bf16, fp16 or fp64.\n"
-      "--load_model FILE: its tensors take the place of fresh ones; where the number of rows differs, they are interpolated.\n",
+      "--load_model FILE: its tensors take the place of fresh ones; where the number of rows differs, they are interpolated.\n"
+      "--ctx_len is the size of the masks that --head_qk and --tiny_att_dim bring; --lr_init the half width of an RWKV-4's embeddings.\n",
       names.c_str());
 }
 
@@ -46,7 +56,7 @@ RunConfig read_options(std::vector<std::string> words, std::string& out) {
   words.erase(place);
   RunConfig config = parse_config(words);
   for (const auto& [name, origin] : config.origins)
-    if (!init_options().contains(name)) fail(cat("--", name, " has no meaning for rookery init; rookery init --help lists the options"));
+    if (!has_meaning(name, config)) fail(cat("--", name, " has no meaning for rookery init; rookery init --help lists the options"));
   return config;
 }
 

@@ -2,6 +2,8 @@
 // warps lie side by side in time, every thread holds kTokens tokens of its WIDTH channels. In each step warps sum up their tokens, a thread
 // per channel adds these sums in order, and warps begin again from the state before their first token. So every number is read once, and
 // what is sequential is one addition per warp. Exponents are those of two.
+// Inside a warp most tokens go the short way (Weights), which has one exponential a token; the running maximum of every token is for the
+// rest: keys that are far apart, fast decays, resets, the end of a sequence.
 #pragma once
 #include "kernels/common/fast_math.cuh"
 #include "kernels/common/flat.cuh"
@@ -63,13 +65,16 @@ template <int WIDTH>
 struct Place {
   static constexpr int kChannels = 32 * WIDTH;
   int lane, warp, row, first;  // of the batch; the block's first channel
+  int channel;                 // the first of its own; beyond the last one it reads the last ones
+  bool inside;                 // and writes nothing
 
   explicit __device__ Place(const Sizes& s)
       : lane(static_cast<int>(threadIdx.x) % 32),
         warp(static_cast<int>(threadIdx.x) / 32),
         row(static_cast<int>(blockIdx.x) / s.groups),
-        first(static_cast<int>(blockIdx.x) % s.groups * kChannels) {}
-  __device__ int channel() const { return first + lane * WIDTH; }  // the first of its own
+        first(static_cast<int>(blockIdx.x) % s.groups * kChannels),
+        channel(min(first + lane * WIDTH, s.A - WIDTH)),
+        inside(first + lane * WIDTH < s.A) {}
   __device__ int64_t first_token(const Sizes& s, int step) const { return static_cast<int64_t>(step) * s.step + warp * kTokens; }
   // Its tokens of a step, 0 .. kTokens.
   __device__ int n_tokens(const Sizes& s, int step) const {
@@ -77,7 +82,7 @@ struct Place {
     return rest <= 0 ? 0 : rest < kTokens ? static_cast<int>(rest) : kTokens;
   }
   // Where they lie in [B,T,A].
-  __device__ int64_t offset(const Sizes& s, int step) const { return (row * s.T + first_token(s, step)) * s.A + channel(); }
+  __device__ int64_t offset(const Sizes& s, int step) const { return (row * s.T + first_token(s, step)) * s.A + channel; }
   // The thread that adds up this channel's sums, if it is inside.
   __device__ bool scans(const Sizes& s) const { return static_cast<int>(threadIdx.x) < kChannels && scanned() < s.A; }
   __device__ int scanned() const { return first + static_cast<int>(threadIdx.x); }
@@ -96,17 +101,96 @@ template <class T, int WIDTH>
 struct Tokens {
   Pack<T, WIDTH> x[kTokens];
 
-  __device__ __forceinline__ void load(const T* from, int64_t offset, int64_t stride, int n, bool inside) {
+  __device__ __forceinline__ void load(const T* from, int stride, int n) {
+    if (n == kTokens) {
 #pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      if (inside && t < n) {
-        x[t] = load_pack<WIDTH>(from + offset + t * stride);
-      } else {
-        x[t] = Pack<T, WIDTH>{};
-      }
+      for (int t = 0; t < kTokens; ++t) x[t] = load_pack<WIDTH>(from + t * stride);
+    } else {
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) x[t] = t < n ? load_pack<WIDTH>(from + t * stride) : Pack<T, WIDTH>{};
     }
   }
   __device__ __forceinline__ void get(int t, float (&to)[WIDTH]) const { to_floats(x[t], to); }
+};
+
+// What a thread knows of its channels.
+template <int WIDTH>
+struct Channels {
+  float decay[WIDTH], bonus[WIDTH], kept[WIDTH], own[WIDTH];  // exponents, and their powers
+
+  template <class T>
+  __device__ Channels(const T* w, const T* u, int channel) {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      decay[i] = decay_of(w, channel + i) * kLog2e;
+      bonus[i] = to_float(u[channel + i]) * kLog2e;
+      kept[i] = fast_exp2(decay[i]);
+      own[i] = fast_exp2(bonus[i]);
+    }
+  }
+};
+
+// A thread's tokens, all of one document, by weights 2^(k_t - top), top the largest key. With sums in units of 2^top a token is a <- kept a
+// + w v, b <- kept b + w, and its own weight in its result is own w. That is right unless numbers are so far apart that floats lose them.
+template <int WIDTH>
+struct Weights {
+  static constexpr float kFar = 60;  // powers of two
+  float w[kTokens][WIDTH], top[WIDTH];
+
+  // Also their sums, with the largest exponent there is behind them; false, and nothing, where that is not right for all of the warp.
+  template <class T>
+  __device__ __forceinline__ bool find(const Tokens<T, WIDTH>& k, const Tokens<T, WIDTH>& v, const Channels<WIDTH>& c, Sum (&sums)[WIDTH]) {
+    float low[WIDTH], largest[WIDTH];
+    bool near = true;
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      k.get(t, w[t]);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) {
+        top[i] = t == 0 ? w[t][i] : fmaxf(top[i], w[t][i]);
+        low[i] = t == 0 ? w[t][i] : fminf(low[i], w[t][i]);
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      top[i] *= kLog2e;
+      near = near && low[i] * kLog2e - top[i] + fminf(c.bonus[i], 0.0f) >= -kFar && c.bonus[i] <= kFar;
+    }
+    if (!__all_sync(kWholeWarp, near)) return false;
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) sums[i] = {0, 0, 0};
+#pragma unroll
+    for (int t = 0; t < kTokens; ++t) {
+      float value[WIDTH];
+      v.get(t, value);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) {
+        const float exponent = w[t][i] * kLog2e - top[i];
+        w[t][i] = fast_exp2(exponent);
+        largest[i] = t == 0 ? exponent : fmaxf(largest[i] + c.decay[i], exponent);
+        sums[i].a = sums[i].a * c.kept[i] + w[t][i] * value[i];
+        sums[i].b = sums[i].b * c.kept[i] + w[t][i];
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      const float unit = fast_exp2(-largest[i]);
+      sums[i] = {sums[i].a * unit, sums[i].b * unit, top[i] + largest[i]};
+    }
+    return true;
+  }
+  // Brings the state before the tokens to units of 2^top, if that is right for all of the warp.
+  __device__ __forceinline__ bool begin(const Sum (&x)[WIDTH], float (&a)[WIDTH], float (&b)[WIDTH]) const {
+    bool near = true;
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) {
+      const float unit = fast_exp2(x[i].p - top[i]);
+      near = near && x[i].p - top[i] <= kFar;
+      a[i] = x[i].a * unit;
+      b[i] = x[i].b * unit;
+    }
+    return __all_sync(kWholeWarp, near) != 0;
+  }
 };
 
 // A warp's sums, and behind the scan what goes in front of them (backward: behind them).
@@ -120,6 +204,10 @@ struct WarpSums {
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) set(at.warp, at.lane * WIDTH + i, own[i]);
   }
+  __device__ void get(const Place<WIDTH>& at, Sum (&own)[WIDTH]) const {
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) own[i] = get(at.warp, at.lane * WIDTH + i);
+  }
   __device__ Sum get(int warp, int channel) const { return {x[0][warp][channel], x[1][warp][channel], x[2][warp][channel]}; }
   __device__ void set(int warp, int channel, const Sum& s) {
     x[0][warp][channel] = s.a;
@@ -129,15 +217,22 @@ struct WarpSums {
   // `carry` goes through the warps from first to last, or the other way round.
   template <bool FORWARD>
   __device__ Sum scan(Sum carry, int channel, int n_warps, float decay) {
-    for (int from = 0; from < n_warps; from += kTokens) {
-      Sum own[kTokens];
+    constexpr int kAtOnce = 8;
+    for (int from = 0; from < n_warps; from += kAtOnce) {
+      const auto warp = [&](int i) { return FORWARD ? from + i : n_warps - 1 - from - i; };
+      Sum own[kAtOnce];
+      int n[kAtOnce];
 #pragma unroll
-      for (int i = 0; i < kTokens; ++i) own[i] = get(FORWARD ? from + i : n_warps - 1 - from - i, channel);
+      for (int i = 0; i < kAtOnce; ++i) {
+        own[i] = get(warp(i), channel);
+        n[i] = tokens[warp(i)];
+      }
 #pragma unroll
-      for (int i = 0; i < kTokens; ++i) {
-        const int warp = FORWARD ? from + i : n_warps - 1 - from - i;
-        set(warp, channel, carry);
-        carry = tokens[warp] < 0 ? own[i] : plus(aged(carry, static_cast<float>(tokens[warp]) * decay), own[i]);
+      for (int i = 0; i < kAtOnce; ++i) {
+        set(warp(i), channel, carry);
+        const bool cut = n[i] < 0;
+        const Sum before{cut ? 0.0f : carry.a, cut ? 0.0f : carry.b, cut ? kNothing : carry.p + static_cast<float>(n[i]) * decay};
+        carry = plus(before, own[i]);
       }
     }
     return carry;

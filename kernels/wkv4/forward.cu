@@ -14,61 +14,59 @@ struct Args {
   Sizes s;
 };
 
+// One token after the other from the state x before them. each(t, key, value) sees x before the token; keys, which are read again, as
+// powers of two.
+template <class T, int WIDTH, class Each>
+__device__ __forceinline__ void walk(const T* k, int stride, const Tokens<T, WIDTH>& v, const Channels<WIDTH>& c, int n, unsigned resets,
+                                     Sum (&x)[WIDTH], const Each& each) {
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    if (t < n) {
+      float key[WIDTH], value[WIDTH];
+      load<WIDTH>(k + t * stride, key);
+      v.get(t, value);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) {
+        key[i] *= kLog2e;
+        if (resets >> t & 1u) x[i] = Sum{};
+      }
+      each(t, key, value);
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) x[i] = plus(aged(x[i], c.decay[i]), {value[i], 1.0f, key[i]});
+    }
+  }
+}
+
 template <class T, int WIDTH>
 __global__ void __launch_bounds__(32 * kMaxWarps) forward(const __grid_constant__ Args<T> p) {
   __shared__ WarpSums<WIDTH> sums;
   const Place<WIDTH> at(p.s);
-  const bool inside = at.channel() < p.s.A, scans = at.scans(p.s);
+  const bool scans = at.scans(p.s);
   const int n_warps = static_cast<int>(blockDim.x) / 32;
-  float decay[WIDTH] = {}, bonus[WIDTH] = {}, scan_decay = 0;
-  if (inside) {
-#pragma unroll
-    for (int i = 0; i < WIDTH; ++i) {
-      decay[i] = decay_of(p.w, at.channel() + i) * kLog2e;
-      bonus[i] = to_float(p.u[at.channel() + i]) * kLog2e;
-    }
-  }
-  Sum carry;
+  const Channels<WIDTH> c(p.w, p.u, at.channel);
   const int64_t state = (static_cast<int64_t>(at.row) * p.s.A + at.scanned()) * 3;
+  const int stride = p.s.A;
+  float scan_decay = 0;
+  Sum carry;
   if (scans) {
     scan_decay = decay_of(p.w, at.scanned()) * kLog2e;
     if (p.state_in && p.state_in[state + 1] != 0) carry = {p.state_in[state], p.state_in[state + 1], p.state_in[state + 2] * kLog2e};
   }
-  Tokens<T, WIDTH> k, v, next_k, next_v;
-  const auto load = [&](int step) {
-    const int64_t offset = at.offset(p.s, step);
-    const int n = at.n_tokens(p.s, step);
-    next_k.load(p.k, offset, p.s.A, n, inside);
-    next_v.load(p.v, offset, p.s.A, n, inside);
-  };
-  load(0);
+  Tokens<T, WIDTH> k, v, next_v;
+  k.load(p.k + at.offset(p.s, 0), stride, at.n_tokens(p.s, 0));
+  next_v.load(p.v + at.offset(p.s, 0), stride, at.n_tokens(p.s, 0));
   for (int step = 0; step < p.s.n_steps; ++step) {
-    k = next_k;
+    const int64_t offset = at.offset(p.s, step);
+    const int n = at.n_tokens(p.s, step), next_n = step + 1 < p.s.n_steps ? at.n_tokens(p.s, step + 1) : 0;
+    const int64_t next = next_n > 0 ? at.offset(p.s, step + 1) : 0;
     v = next_v;
-    if (step + 1 < p.s.n_steps) load(step + 1);
-    const int n = at.n_tokens(p.s, step);
+    next_v.load(p.v + next, stride, next_n);
     const unsigned resets = at.resets(p.resets, p.s, step);
     Sum x[WIDTH];
-    // The state from token to token; each(t, key, value) sees it before the token.
-    const auto walk = [&](const auto& each) {
-#pragma unroll
-      for (int t = 0; t < kTokens; ++t) {
-        if (t < n) {
-          float key[WIDTH], value[WIDTH];
-          k.get(t, key);
-          v.get(t, value);
-#pragma unroll
-          for (int i = 0; i < WIDTH; ++i) {
-            key[i] *= kLog2e;
-            if (resets >> t & 1u) x[i] = Sum{};
-          }
-          each(t, key, value);
-#pragma unroll
-          for (int i = 0; i < WIDTH; ++i) x[i] = plus(aged(x[i], decay[i]), {value[i], 1.0f, key[i]});
-        }
-      }
-    };
-    walk([](int, const float(&)[WIDTH], const float(&)[WIDTH]) {});
+    Weights<WIDTH> weights;
+    const bool weighed = n == kTokens && resets == 0 && weights.find(k, v, c, x);
+    if (!weighed) walk(p.k + offset, stride, v, c, n, resets, x, [](int, const float(&)[WIDTH], const float(&)[WIDTH]) {});
+    k.load(p.k + next, stride, next_n);
     sums.put(at, x);
     if (at.lane == 0) sums.tokens[at.warp] = resets ? -1 : n;
     __syncthreads();
@@ -76,21 +74,37 @@ __global__ void __launch_bounds__(32 * kMaxWarps) forward(const __grid_constant_
       if (p.saved) {
         float* to = p.saved + at.saved(p.s, step);
         to[0] = carry.a;
-        to[p.s.A] = carry.b;
-        to[2 * static_cast<int64_t>(p.s.A)] = carry.p;
+        to[stride] = carry.b;
+        to[2 * stride] = carry.p;
       }
       carry = sums.template scan<true>(carry, static_cast<int>(threadIdx.x), n_warps, scan_decay);
     }
     __syncthreads();
+    sums.get(at, x);
+    T* const y = p.y + offset;
+    float a[WIDTH], b[WIDTH];
+    if (weighed && weights.begin(x, a, b)) {
 #pragma unroll
-    for (int i = 0; i < WIDTH; ++i) x[i] = sums.get(at.warp, at.lane * WIDTH + i);
-    T* const y = p.y + at.offset(p.s, step);
-    walk([&](int t, const float(&key)[WIDTH], const float(&value)[WIDTH]) {
-      float out[WIDTH];
+      for (int t = 0; t < kTokens; ++t) {
+        float value[WIDTH], out[WIDTH];
+        v.get(t, value);
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i) out[i] = mean(x[i], value[i], bonus[i] + key[i]).y;
-      if (inside) store(y + static_cast<int64_t>(t) * p.s.A, out);
-    });
+        for (int i = 0; i < WIDTH; ++i) {
+          const float w = weights.w[t][i], wv = w * value[i];
+          out[i] = (a[i] + c.own[i] * wv) * fast_reciprocal(b[i] + c.own[i] * w);
+          a[i] = a[i] * c.kept[i] + wv;
+          b[i] = b[i] * c.kept[i] + w;
+        }
+        if (at.inside) store(y + t * stride, out);
+      }
+    } else {
+      walk(p.k + offset, stride, v, c, n, resets, x, [&](int t, const float(&key)[WIDTH], const float(&value)[WIDTH]) {
+        float out[WIDTH];
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i) out[i] = mean(x[i], value[i], c.bonus[i] + key[i]).y;
+        if (at.inside) store(y + t * stride, out);
+      });
+    }
   }
   if (scans && p.state_out) {
     p.state_out[state] = carry.a;

@@ -23,6 +23,7 @@ struct DataOptions {
   bool data_shuffle = true;                 // items of pad, only, pack in shuffled order
   int64_t random_seed = -1;                 // of shuffled and random orders (and of fresh weights); -1 = 42
   int64_t magic_prime = 0;                  // 0 = computed
+  int64_t built_in_prime = 0;               // no option: RWKV-v4neo's for the Pile, taken where none is given and it covers the data
   int64_t my_pile_version = 1;              // 2: data_file lists several
   int64_t my_pile_shift = -1;               // tokens added to the start of each window; -1 = 0
   int64_t my_random_steps = 0;              // first samples drawn at random, before the prime's order

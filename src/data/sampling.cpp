@@ -37,6 +37,12 @@ std::optional<int64_t> find_magic_prime(int64_t n_tokens, int64_t ctx_len) {
   return std::nullopt;
 }
 
+int64_t automatic_prime(int64_t built_in, int64_t n_tokens, int64_t ctx_len) {
+  const double slots = static_cast<double>(n_tokens / ctx_len);
+  const bool covers = static_cast<double>(built_in) > 0.99 * slots && built_in > 0 && built_in * ctx_len < n_tokens;
+  return covers ? built_in : find_magic_prime(n_tokens, ctx_len).value_or(0);
+}
+
 bool prime_covers(int64_t magic_prime, int64_t n_tokens, int64_t ctx_len) {
   const int64_t slots = n_tokens / ctx_len;
   if (slots == 0) return false;

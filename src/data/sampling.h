@@ -10,6 +10,9 @@ namespace rk {
 // Data under 3 * ctx_len tokens has none by the reference's rule.
 std::optional<int64_t> find_magic_prime(int64_t n_tokens, int64_t ctx_len);
 bool is_prime(int64_t n);
+// What is taken where none is given: one that a trainer has built in (0: none) if it covers more than 0.99 of the data, else the one above;
+// 0 = there is none.
+int64_t automatic_prime(int64_t built_in, int64_t n_tokens, int64_t ctx_len);
 
 // Whether 0.9 < magic_prime / slots <= 1, which the reference asks of a given prime.
 bool prime_covers(int64_t magic_prime, int64_t n_tokens, int64_t ctx_len);

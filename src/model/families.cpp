@@ -14,7 +14,7 @@ const std::vector<Family>& families() {
       {"x070", "rwkv7", "RWKV-7 \"Goose\"", rwkv7::matches, rwkv7::spec_from_file, rwkv7::spec_for_new, rwkv7::make, set_groups},
       {"x060", "rwkv6", "RWKV-6 \"Finch\"", rwkv6::matches, rwkv6::spec_from_file, rwkv6::spec_for_new, rwkv6::make, set_groups},
       {"x052", "rwkv5", "RWKV-5 \"Eagle\"", rwkv5::matches, rwkv5::spec_from_file, rwkv5::spec_for_new, rwkv5::make, set_groups},
-      {"x040", "rwkv4", "RWKV-4 \"Dove\"", rwkv4::matches, rwkv4::spec_from_file, rwkv4::spec_for_new, rwkv4::make, set_groups},
+      {"x040", "rwkv4", "RWKV-4 \"Dove\"", rwkv4::matches, rwkv4::spec_from_file, rwkv4::spec_for_new, rwkv4::make, set_groups_v4neo},
   };
   return list;
 }

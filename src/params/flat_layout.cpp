@@ -13,20 +13,20 @@ struct Start {
   int64_t at;
 };
 
-// The buckets of one unit. Only the last has padding, so that parameters go on from one to the next without a gap.
-void add_unit(FlatLayout& layout, int unit, const std::vector<Param*>& params, int64_t max_bucket, int64_t shard_multiple) {
+// Buckets of one unit from element `begin` of its memory on; returns where they end. Only the last has padding, so that parameters go on
+// from one to the next without a gap.
+int64_t add_buckets(FlatLayout& layout, const BucketLayout& like, const std::vector<Param*>& params, int64_t max_bucket,
+                    int64_t shard_multiple) {
   std::vector<Start> starts;
-  int64_t end = 0;
+  int64_t begin = like.begin, end = begin;
   for (Param* p : params) {
     starts.push_back({p, end});
     end = round_up(end + p->numel(), kPlacementAlign);
   }
   const int64_t granule = shard_multiple * layout.world;
   const int64_t full = std::max(max_bucket / granule, int64_t{1}) * granule;
-  int64_t begin = 0;
   do {
-    BucketLayout bucket;
-    bucket.unit = unit;
+    BucketLayout bucket = like;
     bucket.begin = begin;
     bucket.n = std::min(full, round_up(end - begin, granule));
     bucket.shard = bucket.n / layout.world;
@@ -37,6 +37,7 @@ void add_unit(FlatLayout& layout, int unit, const std::vector<Param*>& params, i
     begin += bucket.n;
     layout.buckets.push_back(std::move(bucket));
   } while (begin < end);
+  return begin;
 }
 
 template <class Size>
@@ -52,8 +53,17 @@ FlatLayout make_flat_layout(const std::vector<std::vector<Param*>>& params_by_un
   FlatLayout layout;
   layout.world = world;
   for (const auto& params : params_by_unit) {
+    BucketLayout like;
+    like.unit = static_cast<int>(layout.first_bucket.size());
     layout.first_bucket.push_back(layout.buckets.size());
-    add_unit(layout, static_cast<int>(layout.first_bucket.size()) - 1, params, max_bucket, shard_multiple);
+    std::vector<Param*> trained = params;
+    const auto border = std::stable_partition(trained.begin(), trained.end(), [](const Param* p) { return p->trainable; });
+    const std::vector<Param*> frozen(border, trained.end());
+    trained.erase(border, trained.end());
+    if (!trained.empty() || frozen.empty()) like.begin = add_buckets(layout, like, trained, max_bucket, shard_multiple);
+    layout.first_frozen.push_back(layout.buckets.size());
+    like.trained = false;
+    if (!frozen.empty()) add_buckets(layout, like, frozen, max_bucket, shard_multiple);
   }
   layout.first_bucket.push_back(layout.buckets.size());
   return layout;
@@ -73,6 +83,20 @@ int64_t FlatLayout::n() const {
   return sum;
 }
 
+int64_t FlatLayout::n_trained_of(int unit) const {
+  const auto u = static_cast<size_t>(unit);
+  if (first_frozen[u] == first_bucket[u]) return 0;
+  const BucketLayout& last = buckets[first_frozen[u] - 1];
+  return last.begin + last.n;
+}
+
+int64_t FlatLayout::n_trained() const {
+  int64_t sum = 0;
+  for (int u = 0; u < n_units(); ++u) sum += n_trained_of(u);
+  return sum;
+}
+
+int64_t FlatLayout::largest_trained_unit() const { return largest(*this, &FlatLayout::n_trained_of); }
 int64_t FlatLayout::largest_unit() const { return largest(*this, &FlatLayout::n_of); }
 int64_t FlatLayout::largest_unit_shard() const { return largest(*this, &FlatLayout::shard_of); }
 

@@ -21,23 +21,29 @@ inline constexpr int64_t kPlacementAlign = 16;  // elements: 64 bytes of fp32
 // part.
 struct BucketLayout {
   int unit = 0;
-  int64_t begin = 0;  // first element inside the unit's memory
-  int64_t n = 0;      // elements with padding: world * shard
-  int64_t shard = 0;  // elements that each rank owns
+  int64_t begin = 0;    // first element inside the unit's memory
+  int64_t n = 0;        // elements with padding: world * shard
+  int64_t shard = 0;    // elements that each rank owns
+  bool trained = true;  // else its parameters are frozen: weights alone, without gradients and optimizer state
   std::vector<Placement> placements;
 };
 
 // The parameters of a unit lie one after another, so that each can be seen as a tensor; a unit that is larger than a bucket may be has
-// several, and a parameter may then reach from one into the next.
+// several, and a parameter may then reach from one into the next. Those that are trained come first, in buckets of their own.
 struct FlatLayout {
   std::vector<BucketLayout> buckets;  // unit by unit
   std::vector<size_t> first_bucket;   // by unit; one entry more than there are units
+  std::vector<size_t> first_frozen;   // by unit: the bucket behind its trained ones
   int world = 1;
 
   int n_units() const { return static_cast<int>(first_bucket.size()) - 1; }
   int64_t n_of(int unit) const;      // elements with padding
   int64_t shard_of(int unit) const;  // elements that each rank owns
   int64_t n() const;                 // of all units, with padding
+  // The same of what is trained.
+  int64_t n_trained_of(int unit) const;
+  int64_t n_trained() const;
+  int64_t largest_trained_unit() const;
   int64_t largest_unit() const;
   int64_t largest_unit_shard() const;
 };

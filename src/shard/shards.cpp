@@ -26,10 +26,10 @@ Shards::Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOption
       sharding_(options.sharding),
       ordered_(options.ordered),
       training_(options.training),
-      weight_decay_(options.weight_decay),
       gpu_(ex.gpu) {
   require(!options.offload_state || (sharding_.grads && gpu_ && acc_ == DType::f32), "only divided gradients on a GPU are offloaded");
   require(!options.offload_params || (options.offload_state && sharding_.params), "weights are offloaded together with the state");
+  require(!options.offload_state || layout_.n_trained() == layout_.n(), "frozen parameters are not offloaded");
   require(!ordered_ || (sharding_.grads && options.node < 0 && !options.offload_state),
           "ordered sums are of gradients that are divided once");
   make_groups(comm, options.node);
@@ -65,7 +65,7 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
     const BucketLayout& bucket = layout_.buckets[i];
     Held& h = held_[i];
     if (!options.offload_params) h.w = params.take(dtype_, s.params ? bucket.shard : bucket.n);
-    if (!training_ || options.offload_state) continue;
+    if (!training_ || options.offload_state || !bucket.trained) continue;
     h.g = grads.take(acc_, s.grads ? bucket.shard : bucket.n);
     const bool whole = s.params || !s.state;  // w covers exactly the state's range
     h.master = dtype_ != acc_ ? state.take(acc_, state_n(bucket)) : whole ? h.w : own_weights(i);
@@ -73,8 +73,8 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
     h.v = state.take(acc_, state_n(bucket));
   }
   for (int u = 0; u < layout_.n_units(); ++u) {
-    unit_w_.push_back(s.params ? Tensor{} : unit_of(&Held::w, u));
-    unit_g_.push_back(!training_ || s.grads ? Tensor{} : unit_of(&Held::g, u));
+    unit_w_.push_back(s.params ? Tensor{} : unit_of(&Held::w, u, layout_.n_of(u)));
+    unit_g_.push_back(!training_ || s.grads || !has_grads(u) ? Tensor{} : unit_of(&Held::g, u, layout_.n_trained_of(u)));
   }
   weight_slots_.resize(s.params ? static_cast<size_t>(n_weight_slots(layout_, options)) : 0);
   for (WeightSlot& slot : weight_slots_) {
@@ -88,9 +88,9 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   if (!training_) return;
   grad_slots_.resize(s.grads || travels_ ? kGradSlots : 0);
   for (GradSlot& slot : grad_slots_) {
-    if (s.grads) slot.full = transient.take(acc_, layout_.largest_unit());
-    if (travels_) slot.travel = transient.take(options.reduce_dtype, layout_.largest_unit());
-    if (ordered_) slot.came = transient.take(inbox_dtype(comm_.size(), options), layout_.largest_unit());
+    if (s.grads) slot.full = transient.take(acc_, layout_.largest_trained_unit());
+    if (travels_) slot.travel = transient.take(options.reduce_dtype, layout_.largest_trained_unit());
+    if (ordered_) slot.came = transient.take(inbox_dtype(comm_.size(), options), layout_.largest_trained_unit());
     slot.arrivals.reserve(held_.size());
   }
   const Tensor inbox = transient.take(inbox_dtype(comm_.size(), options), inbox_elements(layout_, options));
@@ -101,7 +101,7 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   begun_.assign(static_cast<size_t>(layout_.n_units()), false);
   std::vector<std::vector<UpdateGroup>> groups;
   for (const BucketLayout& bucket : layout_.buckets)
-    groups.push_back(update_groups(bucket, state_begin(bucket), state_begin(bucket) + state_n(bucket), weight_decay_));
+    groups.push_back(update_groups(bucket, state_begin(bucket), state_begin(bucket) + state_n(bucket)));
   if (!options.offload_state) {
     groups_ = UpdateGroupTables(ex, groups);
     return;
@@ -114,9 +114,9 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
 }
 
 // The buckets of a unit lie one behind another.
-Tensor Shards::unit_of(const Tensor Held::*what, int unit) const {
+Tensor Shards::unit_of(const Tensor Held::*what, int unit, int64_t n) const {
   Tensor t = held_[begin_of(unit)].*what;
-  t.shape = {layout_.n_of(unit)};
+  t.shape = {n};
   return t;
 }
 
@@ -135,16 +135,16 @@ Tensor Shards::own_grads(size_t bucket) const {
 void Shards::measure(const Exec& dry, const FlatLayout& layout, const ShardsOptions& options) {
   if (options.offload_state) return;
   int64_t n = 0;
-  for (const BucketLayout& b : layout.buckets) n = std::max(n, b.shard);
+  for (const BucketLayout& b : layout.buckets) n = std::max(n, b.trained ? b.shard : 0);
   run(dry, SumOfSquares{.x = {nullptr, {n}, acc_dtype(options.dtype), dry.device}, .out = {nullptr, {1}, DType::f64, dry.device}});
 }
 
 ShardBytes Shards::bytes() const { return {params_.size(), grads_.size(), state_.size(), transient_.size(), host_ ? host_->n_bytes() : 0}; }
 
-// The unit's new weights to every rank that holds the whole of them.
-void Shards::send_weights(int unit) {
+// The new weights of a unit's buckets before `end` to every rank that holds the whole of them.
+void Shards::send_weights(int unit, size_t end) {
   if (!sharding_.state || sharding_.params) return;
-  for (size_t b = begin_of(unit); b < end_of(unit); ++b) held_[b].weights_on_the_way = weights_->all_gather(own_weights(b), held_[b].w);
+  for (size_t b = begin_of(unit); b < end; ++b) held_[b].weights_on_the_way = weights_->all_gather(own_weights(b), held_[b].w);
 }
 
 Shards::WeightSlot* Shards::slot_of(int unit) {
@@ -217,16 +217,16 @@ void Shards::acquire(int unit) {
     w = slot->full;
   } else if (on_its_way_up(unit)) {
     for (size_t b = begin_of(unit); b < end_of(unit); ++b) host_->hold_until_updated(b, gpu_->stream());
-    send_weights(unit);
+    send_weights(unit, end_of(unit));
     pending_up_[u] = false;
   }
   for (size_t b = begin_of(unit); b < end_of(unit); ++b) held_[b].weights_on_the_way.wait();
-  bind(unit, w, &Param::w);
+  bind(unit, end_of(unit), w, &Param::w);
 }
 
-// Shows the unit's parameters their parts of its flat memory.
-void Shards::bind(int unit, const Tensor& flat, Tensor Param::*what) {
-  for (size_t b = begin_of(unit); b < end_of(unit); ++b)
+// Shows the parameters of a unit's buckets before `end` their parts of its flat memory.
+void Shards::bind(int unit, size_t end, const Tensor& flat, Tensor Param::*what) {
+  for (size_t b = begin_of(unit); b < end; ++b)
     for (const Placement& p : layout_.buckets[b].placements)
       if (p.first == 0) p.param->*what = flat.slice(layout_.buckets[b].begin + p.offset, p.param->numel()).view(p.param->shape);
 }
@@ -264,16 +264,17 @@ Shards::GradSlot* Shards::slot_at_work(int unit) {
 }
 
 void Shards::bind_grads(const Exec& ex, int unit) {
+  if (!has_grads(unit)) return;
   Tensor g = unit_g_[static_cast<size_t>(unit)];
   if (sharding_.grads) {
     if (const GradSlot* slot = slot_at_work(unit)) {
       g = slot->full;
     } else {
       g = grad_slot(ex, unit).full;
-      run(ex, Fill{.x = g.slice(0, layout_.n_of(unit)), .value = 0});
+      run(ex, Fill{.x = g.slice(0, layout_.n_trained_of(unit)), .value = 0});
     }
   }
-  bind(unit, g, &Param::dw);
+  bind(unit, end_of_trained(unit), g, &Param::dw);
 }
 
 // Adds up what the groups have, each rank with those that hold the same part.
@@ -284,7 +285,7 @@ Ticket Shards::sum_over_groups(const Ticket& summed, const Tensor& part) {
 }
 
 void Shards::grads_ready(const Exec& ex, int unit, bool last) {
-  if (!sharding_.grads && !last) return;
+  if ((!sharding_.grads && !last) || !has_grads(unit)) return;
   GradSlot* slot = slot_at_work(unit);
   if (!slot && travels_) slot = &grad_slot(ex, unit);
   std::vector<Arrival>& arrivals = slot ? slot->arrivals : arrivals_;
@@ -293,7 +294,7 @@ void Shards::grads_ready(const Exec& ex, int unit, bool last) {
   const bool later = replicas_ && !host_ && !(first && last);
   begun_[static_cast<size_t>(unit)] = true;
   const int slot_index = slot ? static_cast<int>(slot - grad_slots_.data()) : 0;
-  for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
+  for (size_t b = begin_of(unit); b < end_of_trained(unit); ++b) {
     const BucketLayout& bucket = layout_.buckets[b];
     const Tensor whole = sharding_.grads ? slot->full.slice(bucket.begin, bucket.n) : held_[b].g;
     Tensor sent = whole;
@@ -368,11 +369,13 @@ void Shards::add_grad_squares(const Exec& ex, Tensor out) {
     return;
   }
   if (!in_first_group()) return;
-  for (size_t b = 0; b < held_.size(); ++b) run(ex, SumOfSquares{.x = own_grads(b), .out = out});
+  for (size_t b = 0; b < held_.size(); ++b)
+    if (layout_.buckets[b].trained) run(ex, SumOfSquares{.x = own_grads(b), .out = out});
 }
 
 void Shards::square_blocks(const Exec& ex, Tensor out) {
   for (size_t b = 0; b < held_.size(); ++b) {
+    if (!layout_.buckets[b].trained) continue;
     const SquareBlockMap::Run own = blocks_->of(layout_, b, weights_->rank());
     if (own.n == 0) continue;
     run(ex, SquareBlocks{.x = own_grads(b).slice(0, own.n * kSquareBlock), .out = out.slice(own.first, own.n)});
@@ -391,6 +394,7 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
       const BucketLayout& bucket = layout_.buckets[b];
       const Held& h = held_[b];
       if (gate_) gate_->before_update(b, gpu_ ? gpu_->stream() : nullptr);
+      if (!bucket.trained) continue;
       const int64_t begin = state_begin(bucket), n = state_n(bucket);
       const int64_t g_begin = sharding_.grads ? own_begin(bucket) : 0, w_begin = sharding_.params ? own_begin(bucket) : 0;
       run(ex, AdamW{.p = h.master,
@@ -400,14 +404,15 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
                     .w = h.w.slice(begin - w_begin, n),
                     .ends = groups_[b].ends,
                     .lr_scale = groups_[b].lr_scale,
-                    .weight_decay = groups_[b].weight_decay,
+                    .weight_decay = groups_[b].decay,
                     .decision = rule.decision,
                     .lr = rule.lr,
                     .beta1 = rule.beta1,
                     .beta2 = rule.beta2,
-                    .eps = rule.eps});
+                    .eps = rule.eps,
+                    .decay = rule.weight_decay});
     }
-    send_weights(unit);
+    send_weights(unit, end_of_trained(unit));
     // The next step begins with these units: they travel while the others are updated.
     if (unit < prefetch_depth()) {
       WeightSlot& slot = weight_slots_[static_cast<size_t>(unit)];
@@ -437,6 +442,7 @@ void Shards::invalidate_weights() {
 void Shards::for_each_owned_grad(const std::function<void(const Param&, int64_t, Tensor)>& visit) {
   for (size_t b = 0; b < held_.size(); ++b) {
     const BucketLayout& bucket = layout_.buckets[b];
+    if (!bucket.trained) continue;
     const Tensor g = own_grads(b);
     for (const Placement& p : bucket.placements) {
       const Overlap o = overlap(p, own_begin(bucket), own_begin(bucket) + bucket.shard);

@@ -19,15 +19,15 @@ namespace rk {
 // This rank's run of elements of one parameter in its part of the optimizer state; flat tensors of the accumulation dtype.
 struct OwnedPiece {
   Param* param;
-  int64_t first;  // first element inside the parameter
-  size_t bucket;  // of the layout
-  Tensor master, m, v;
-  Tensor values;  // through what weights are set: master, or, where nothing is trained, the weights themselves; then refresh_weights()
+  int64_t first;        // first element inside the parameter
+  size_t bucket;        // of the layout
+  Tensor master, m, v;  // null of frozen parameters
+  Tensor values;        // through what weights are set: master, or, of what is not trained, the weights themselves; then refresh_weights()
 };
 
-// Owner of all flat buffers of one rank. All ranks call the same functions in the same order; the plan is that order.
-// The buffers are allocated by the constructor, on the device of its Exec; nothing later allocates. On a GPU nothing here waits for it,
-// but for what is offloaded to the host.
+// Owner of all flat buffers of one rank. Frozen parameters (Param::trainable) have weights alone. All ranks call the same functions in the
+// same order; the plan is that order. The buffers are allocated by the constructor, on the device of its Exec; nothing later allocates. On
+// a GPU nothing here waits for it, but for what is offloaded to the host.
 class Shards {
  public:
   // comm: all ranks. layout.world: ranks of a group that divides everything among itself, comm.size() unless options.node says otherwise.
@@ -79,7 +79,7 @@ class Shards {
   // One bucket.
   struct Held {
     Tensor w;       // full or shard, model dtype
-    Tensor g;       // full or shard, accumulation dtype; null where gradients live on the host
+    Tensor g;       // full or shard, accumulation dtype; null where gradients live on the host, and of frozen parameters, as the following
     Tensor master;  // the state's range, accumulation dtype; aliases w where dtypes agree
     Tensor m, v;
     Ticket weights_on_the_way;
@@ -111,24 +111,26 @@ class Shards {
 
   size_t begin_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit)]; }
   size_t end_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit) + 1]; }
+  size_t end_of_trained(int unit) const { return layout_.first_frozen[static_cast<size_t>(unit)]; }
+  bool has_grads(int unit) const { return begin_of(unit) < end_of_trained(unit); }
   int64_t own_begin(const BucketLayout& b) const { return b.shard * weights_->rank(); }
   int64_t state_begin(const BucketLayout& b) const { return sharding_.state ? own_begin(b) : 0; }
   int64_t state_n(const BucketLayout& b) const { return sharding_.state ? b.shard : b.n; }
   Tensor own_weights(size_t bucket) const;
   Tensor own_grads(size_t bucket) const;
-  Tensor unit_of(const Tensor Held::*what, int unit) const;
+  Tensor unit_of(const Tensor Held::*what, int unit, int64_t n) const;
 
   void make_groups(Comm& comm, int node);
   void allocate(const Exec& ex, const ShardsOptions& options);
   void upload(const Exec& ex, const Tensor& source, const Tensor& to);
-  void send_weights(int unit);
+  void send_weights(int unit, size_t end);
   void invalidate_weights();
   WeightSlot* slot_of(int unit);
   WeightSlot& free_slot(std::span<const int> upcoming);
   void assign(WeightSlot& slot, int unit);
   void gather(WeightSlot& slot);
   bool on_its_way_up(int unit) const { return !pending_up_.empty() && pending_up_[static_cast<size_t>(unit)]; }
-  void bind(int unit, const Tensor& flat, Tensor Param::*what);
+  void bind(int unit, size_t end, const Tensor& flat, Tensor Param::*what);
   GradSlot* slot_at_work(int unit);
   GradSlot& grad_slot(const Exec& ex, int unit);
   void drain(const Exec& ex, GradSlot& slot);
@@ -141,7 +143,6 @@ class Shards {
   Sharding sharding_;
   bool ordered_;
   bool training_, travels_ = false;  // gradients travel in a dtype of their own
-  double weight_decay_;
   Gpu* gpu_ = nullptr;
   OpWatch* watch_ = nullptr;                   // of the running step
   std::unique_ptr<Comm> weights_, gradients_;  // this rank's group, once for each use

@@ -46,7 +46,7 @@ void Shards::set(const Exec& ex, const Param& p, int64_t first, std::span<const 
       if (host_) {
         store(host_->of(b).master, own_begin(bucket));
         if (!h.w) store(host_->of(b).w, own_begin(bucket));
-      } else if (training_ && dtype_ != acc_) {
+      } else if (h.master && dtype_ != acc_) {
         store(h.master, state_begin(bucket));
       }
     }
@@ -64,7 +64,7 @@ void Shards::refresh_weights(const Exec& ex) {
       const auto own = [&](const Tensor& t) { return t.slice(own_begin(bucket), bucket.shard); };
       if (host_) {
         host_->refresh(ex, b);
-      } else if (!training_) {
+      } else if (!h.master) {
         if (!sharding_.params && !sharding_.state) weights_->all_gather(own(h.w), h.w).wait();
       } else if (!sharding_.state) {
         // Every rank of stage 0 has its own part of the state only: all of it is sent around.
@@ -74,7 +74,7 @@ void Shards::refresh_weights(const Exec& ex) {
         run(ex, Cast{.x = h.master, .y = own_weights(b)});
       }
     }
-    send_weights(unit);
+    send_weights(unit, end_of(unit));
   }
 }
 
@@ -93,11 +93,10 @@ std::vector<OwnedPiece> Shards::owned_pieces() {
       if (host_) {
         const HostState::Tensors& t = host_->of(b);
         piece.master = of_own(t.master), piece.m = of_own(t.m), piece.v = of_own(t.v);
-      } else if (training_) {
-        const Held& h = held_[b];
+      } else if (const Held& h = held_[b]; h.master) {
         piece.master = of_state(h.master), piece.m = of_state(h.m), piece.v = of_state(h.v);
       }
-      piece.values = training_ ? piece.master : of_own(own_weights(b));
+      piece.values = piece.master ? piece.master : of_own(own_weights(b));
       pieces.push_back(piece);
     }
   }

@@ -21,7 +21,7 @@ inline bool travels_narrow(int n_ranks, const ShardsOptions& options) {
 inline int64_t inbox_elements(const FlatLayout& layout, const ShardsOptions& options) {
   if (!options.inbox || options.ordered || !options.training || !options.sharding.state || layout.world == 1) return 0;
   int64_t largest = 0;
-  for (const BucketLayout& b : layout.buckets) largest = std::max(largest, b.shard);
+  for (const BucketLayout& b : layout.buckets) largest = std::max(largest, b.trained ? b.shard : 0);
   return largest * (layout.world - 1);
 }
 // What arrives, in the inbox or, of ordered sums, beside a slot.

@@ -10,7 +10,7 @@ namespace rk {
 SquareBlockMap::SquareBlockMap(const FlatLayout& layout) : first{0} {
   for (int unit = 0; unit < layout.n_units(); ++unit) {
     int64_t used = 0;
-    for (size_t b = layout.first_bucket[static_cast<size_t>(unit)]; b < layout.first_bucket[static_cast<size_t>(unit) + 1]; ++b) {
+    for (size_t b = layout.first_bucket[static_cast<size_t>(unit)]; b < layout.first_frozen[static_cast<size_t>(unit)]; ++b) {
       const BucketLayout& bucket = layout.buckets[b];
       require(bucket.shard % kSquareBlock == 0, "shards are whole blocks of squares");
       for (const Placement& p : bucket.placements) used = std::max(used, bucket.begin + p.offset + p.n);

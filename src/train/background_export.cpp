@@ -12,7 +12,7 @@ namespace rk {
 
 void export_checkpoint(const std::string& folder, const std::string& path, const std::atomic<bool>& give_up) {
   constexpr int64_t kAtATime = int64_t{4} << 20;  // elements
-  const auto reader = open_checkpoint(folder, CheckpointParts::weights);
+  const auto reader = open_checkpoint(folder, CheckpointParts::trained);
   const auto writer = create_tensor_file(path, reader->tensors(), weights_metadata(CheckpointReader(folder).state()));
   std::vector<std::byte> block;
   for (size_t i = 0; i < reader->tensors().size(); ++i) {

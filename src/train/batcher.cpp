@@ -96,4 +96,18 @@ void Batcher::scale(const LossTerms& terms) {
   }
 }
 
+// Row j of micro-batch g is sample j * n_micro + g of the step (train/step_batch.h), whose tokens have numbers of their own: what is
+// dropped follows from a sample and its token, whatever ranks, micro-batches and segments are.
+void Batcher::drop(const StepDropout& rule) {
+  int64_t g = rule.first;
+  for (auto& micro : segments_) {
+    int64_t t = 0;
+    for (Segment& s : micro) {
+      s.dropout = {.p = rule.p, .seed = rule.seed, .first_row = 0, .first_token = g * shape_.T + t, .row_tokens = rule.n_micro * shape_.T};
+      t += s.T;
+    }
+    g += rule.step;
+  }
+}
+
 }  // namespace rk

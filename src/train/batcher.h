@@ -7,6 +7,7 @@
 #include "data/batch_source.h"
 #include "device/exec.h"
 #include "nn/unit.h"
+#include "train/step_dropout.h"
 
 namespace rk {
 
@@ -41,6 +42,7 @@ class Batcher {
   double n_targets() const { return n_targets_; }                   // sum of the weights of counted targets
   const std::vector<int64_t>& offsets() const { return offsets_; }  // token offset of each row, [micro * B]
   void scale(const LossTerms& terms);                               // into every segment
+  void drop(const StepDropout& rule);
   const std::vector<std::vector<Segment>>& micro() const { return segments_; }
   const BatchShape& shape() const { return shape_; }
   static size_t n_bytes(const BatchShape& shape) {

@@ -5,7 +5,9 @@
 
 #include "io/tensor_file.h"
 #include "model/load.h"
+#include "train/architecture.h"
 #include "train/check_samples.h"
+#include "train/dialects.h"
 #include "train/fresh_values.h"
 #include "train/run_plan.h"
 #include "train/weight_stream.h"
@@ -32,9 +34,11 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
   return infos;
 }
 
-std::unique_ptr<Model> made(const Family& family, const ModelSpec& spec, const RunConfig& config) {
+std::unique_ptr<Model> checked_model(const Family& family, const ModelSpec& spec, const RunConfig& config) {
+  check_with_run(spec, config);
   std::unique_ptr<Model> model = family.make(spec);
   check_samples(*model, batch_shape(config));
+  prepare_training(*model, family, config);
   return model;
 }
 
@@ -61,8 +65,19 @@ ModelSpec given_spec(const RunConfig& config) {
   given.aaa_lora = config.aaa_lora;
   given.mv_lora = config.mv_lora;
   given.gate_lora = config.gate_lora;
-  given.head_chunk = config.head_chunk;
+  given.mix_lora = config.mix_lora;
+  given.head_size_divisor = config.head_size_divisor;
+  given.old.head_qk = config.head_qk;
+  if (config.tiny_att_layer >= 0 && config.tiny_att_dim > 0) {
+    given.old.tiny_att_dim = config.tiny_att_dim;
+    given.old.tiny_att_layer = config.tiny_att_layer;
+  }
+  given.old.pos_emb = config.my_pos_emb;
+  given.old.pre_ffn = config.pre_ffn;
   given.old.ctx_len = config.ctx_len;
+  given.time_state = config.state_tune;
+  if (config.arch == "x040" || dialect_named(config.dialect).emb_by_lr) given.emb_init = config.lr_init;
+  given.head_chunk = config.head_chunk;
   given.dtype = model_dtype(config);
   return given;
 }
@@ -76,10 +91,10 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
       given.vocab_size = data->vocabulary();
     }
     const Family& family = family_of(config.arch);
-    return made(family, family.spec_for_new(given), config);
+    return checked_model(family, family.spec_for_new(given), config);
   }
   const Family& family = family_of_file(tensors, start.path);
-  return made(family, family.spec_from_file(given, tensors, start.path), config);
+  return checked_model(family, family.spec_from_file(given, tensors, start.path), config);
 }
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {
@@ -113,8 +128,10 @@ std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& sha
 
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config) {
   const auto reader = open_tensor_file(path);
-  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial});
+  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial || config.state_tune});
   if (missing.empty()) return;
+  for (const Param* p : missing)  // states begin at zero
+    if (!config.load_partial && !is_start_state(p->name)) fail(cat(path, ": tensor ", p->name, " is missing"));
   WeightStream stream(ex, model.dtype);
   FreshValues fresh(ex.pool, config);
   for (const OwnedPiece& piece : shards.owned_pieces())
@@ -122,15 +139,25 @@ void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::str
 }
 
 void load_start(const Exec& ex, Model& model, Shards& shards, const Start& start, const RunConfig& config) {
-  if (start.kind == Start::Kind::fresh) return load_fresh(ex, model, shards, config);
-  load_from_file(ex, model, shards, start.path, config);
+  if (start.kind == Start::Kind::fresh) {
+    load_fresh(ex, model, shards, config);
+  } else {
+    load_from_file(ex, model, shards, start.path, config);
+  }
+  if (start.states.empty()) return;
+  const auto reader = open_tensor_file(start.states);
+  const auto missing = load_tensors(ex, model, shards, *reader, {start.states, true});
+  for (const Param* p : missing)
+    if (is_start_state(p->name)) fail(cat(start.states, ": tensor ", p->name, " is missing; give a file with the states of all blocks"));
 }
 
 void load_from_checkpoint(const Exec& ex, Shards& shards, CheckpointReader& reader) {
   Buffer staging;
   if (ex.device == Device::cuda) staging = Buffer(Device::pinned, kStagedBytes);
   for (const OwnedPiece& p : shards.owned_pieces())
-    for (const auto& [part, tensor] : {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}}) {
+    for (const auto& [part, tensor] :
+         {std::pair{"master", p.master}, {"m", p.m}, {"v", p.v}, {kFrozenPart, p.master ? Tensor{} : p.values}}) {
+      if (!tensor) continue;
       const int64_t n = tensor.numel();
       if (tensor.device != Device::cuda) {
         reader.read(p.param->name, part, p.first, n, tensor.dtype, tensor.data);
@@ -154,7 +181,7 @@ void load_weights_from_checkpoint(const Exec& ex, Model& model, Shards& shards, 
     for (int64_t at = 0; at < piece.values.numel(); at += WeightStream::kAtATime) {
       const Tensor part = piece.values.slice(at, std::min(WeightStream::kAtATime, piece.values.numel() - at));
       read.resize(static_cast<size_t>(part.numel()) * size_of(dtype));
-      reader.read(piece.param->name, "master", piece.first + at, part.numel(), dtype, read.data());
+      reader.read(piece.param->name, weights_part(reader, piece.param->name), piece.first + at, part.numel(), dtype, read.data());
       stream.put(part, dtype, read.data());
     }
 }
@@ -167,7 +194,8 @@ FlatLayout flat_layout(Model& model, int world, int64_t max_bucket, int64_t shar
 
 std::vector<TensorShape> tensor_shapes(const Model& model) {
   std::vector<TensorShape> shapes;
-  for (const Param& p : model.params.all()) shapes.push_back({p.name, {p.shape.size.begin(), p.shape.size.begin() + p.shape.rank}});
+  for (const Param& p : model.params.all())
+    shapes.push_back({p.name, {p.shape.size.begin(), p.shape.size.begin() + p.shape.rank}, p.trainable});
   return shapes;
 }
 

@@ -43,7 +43,8 @@ struct CheckpointSaver::Impl {
     for (const TensorPiece& p : pieces) parts.emplace(p.part, p.data.dtype);
     uint64_t n = 0;
     for (const TensorShape& t : manifest.tensors)
-      for (const auto& [part, dtype] : parts) n += static_cast<uint64_t>(numel(t)) * size_of(dtype);
+      for (const auto& [part, dtype] : parts)
+        if ((part == kFrozenPart) != t.trained) n += static_cast<uint64_t>(numel(t)) * size_of(dtype);
     return n;
   }
 

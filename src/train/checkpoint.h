@@ -19,12 +19,16 @@
 
 namespace rk {
 
+inline constexpr const char* kFrozenPart = "weights";  // the one part of what is not trained
+
+inline bool is_checkpoint_dtype(DType t) { return t == DType::f32 || t == DType::f64 || t == DType::bf16 || t == DType::f16; }
+
 // A run of elements of one named tensor: flat elements [offset, offset + data.numel()) of its row-major order.
 struct TensorPiece {
   std::string tensor;  // "blocks.0.att.x_r"
-  std::string part;    // "master", "m", "v"
+  std::string part;    // "master", "m", "v"; of frozen parameters kFrozenPart
   int64_t offset = 0;
-  Tensor data;        // flat, f32 or f64
+  Tensor data;        // flat; in the accumulation dtype, of frozen parameters in the model's
   size_t bucket = 0;  // whose update changes it
 };
 
@@ -45,6 +49,7 @@ struct CheckpointState {
 struct TensorShape {
   std::string name;
   std::vector<int64_t> shape;
+  bool trained = true;  // not written into folders: which parts a tensor has says it
 };
 
 struct KeepRule {
@@ -95,13 +100,18 @@ class CheckpointReader {
   bool has(const std::string& tensor, const std::string& part) const;
   const std::map<std::string, DType>& parts() const;           // those that the folder holds, with the type they are stored in
   std::vector<std::pair<std::string, int64_t>> files() const;  // names and bytes of the shards
-  // Elements [offset, offset + n) of `tensor`'s `part`, into f32 or f64.
+  // Elements [offset, offset + n) of `tensor`'s `part`, as a floating-point type.
   void read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The part that holds the weights of a tensor.
+inline const char* weights_part(const CheckpointReader& reader, const std::string& tensor) {
+  return reader.has(tensor, kFrozenPart) ? kFrozenPart : "master";
+}
 
 // The newest folder step-NNNNNNNN under proj_dir whose manifest is valid and whose files are all there; skipped ones are named in
 // `warnings`. Nothing when there is none. before: of the folders of steps below it.

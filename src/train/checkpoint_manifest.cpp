@@ -88,9 +88,10 @@ json to_json(const std::map<std::string, DType>& parts) {
 void parts_from(const json& j, std::map<std::string, DType>& parts) {
   for (const auto& [part, dtype] : j.items()) {
     const std::string name = dtype.get<std::string>();
-    if (name != "f32" && name != "f64") fail(cat("part ", part, " has type ", name));
-    const DType t = name == "f32" ? DType::f32 : DType::f64;
-    if (parts.emplace(part, t).first->second != t) fail(cat("part ", part, " has two types"));
+    static constexpr DType known[] = {DType::f32, DType::f64, DType::bf16, DType::f16};
+    const auto* t = std::find_if(std::begin(known), std::end(known), [&](DType d) { return name == name_of(d); });
+    if (t == std::end(known)) fail(cat("part ", part, " has type ", name));
+    if (parts.emplace(part, *t).first->second != *t) fail(cat("part ", part, " has two types"));
   }
 }
 

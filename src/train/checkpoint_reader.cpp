@@ -238,7 +238,7 @@ std::vector<std::pair<std::string, int64_t>> CheckpointReader::files() const {
 }
 
 void CheckpointReader::read(const std::string& tensor, const std::string& part, int64_t offset, int64_t n, DType as, void* destination) {
-  require(as == DType::f32 || as == DType::f64, "a checkpoint is read as f32 or f64");
+  require(is_checkpoint_dtype(as), "a checkpoint holds floating-point numbers");
   if (n == 0) return;
   const std::vector<PiecePlace>* places = impl_->find(tensor, part);
   if (!places) fail(cat(impl_->folder, " has no ", part, " of tensor ", tensor));

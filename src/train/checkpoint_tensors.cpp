@@ -36,14 +36,15 @@ std::unique_ptr<Model> model_with_derived(const CheckpointReader& reader, const 
 class CheckpointTensors : public TensorReader {
  public:
   CheckpointTensors(const std::string& folder, CheckpointParts parts) : reader_(folder) {
-    if (parts == CheckpointParts::weights) {
+    if (parts != CheckpointParts::all) {
       const DType dtype = dtype_named(reader_.state().model_dtype, folder);
       model_ = model_with_derived(reader_, folder);
       for (const TensorShape& t : reader_.tensors()) {
-        if (!reader_.has(t.name, "master")) continue;
+        const char* part = weights_part(reader_, t.name);
+        if (!reader_.has(t.name, part) || (parts == CheckpointParts::trained && part == std::string_view(kFrozenPart))) continue;
         if (model_) add_derived(t.name, dtype);
         infos_.push_back({t.name, dtype, t.shape});
-        sources_.push_back({.tensor = t.name, .part = "master", .dtype = reader_.parts().at("master")});
+        sources_.push_back({.tensor = t.name, .part = part, .dtype = reader_.parts().at(part)});
       }
       return;
     }

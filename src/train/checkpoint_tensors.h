@@ -11,6 +11,7 @@ namespace rk {
 std::string find_checkpoint(const std::string& path);
 
 enum class CheckpointParts : uint8_t {
+  trained,  // of the next ones those that the run trains
   weights,  // the master weights rounded to the model's dtype, under the tensors' names
   all,      // everything as stored: master/NAME, m/NAME, v/NAME
 };

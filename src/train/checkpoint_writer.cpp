@@ -57,7 +57,7 @@ void ShardWriter::take_over(const Manifest& m, const std::vector<TensorPiece>& p
     if (p.data.numel() == 0) continue;
     const auto it = index.find(p.tensor);
     require(it != index.end(), "a checkpoint holds pieces of the tensors it was promised");
-    require(p.data.dtype == DType::f32 || p.data.dtype == DType::f64, "a checkpoint holds f32 or f64");
+    require(is_checkpoint_dtype(p.data.dtype), "a checkpoint holds floating-point numbers");
     require(parts_.emplace(p.part, p.data.dtype).first->second == p.data.dtype, "all pieces of a part have one type");
     require(p.bucket + 1 >= end_of_bucket_.size(), "pieces come in the order of their buckets");
     file_.pieces.push_back({it->second, p.part, p.offset, p.data.numel()});

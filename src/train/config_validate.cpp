@@ -2,14 +2,19 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
 #include "comm/backends.h"
 #include "data/samples/data_files.h"
 #include "device/gpu.h"
 #include "model/families.h"
+#include "train/architecture.h"
+#include "train/build.h"
 #include "train/config.h"
 #include "train/config_option.h"
+#include "train/config_values.h"
+#include "train/dialects.h"
 #include "train/global_batch.h"
 
 namespace rk {
@@ -140,21 +145,36 @@ void check_data(RunConfig& c, bool plan) {
   if (c.early_stop > 0 && c.val_every == 0) fail(cat("--early_stop ", c.early_stop, " needs --val_every, the steps between validations"));
 }
 
-void check_model(const RunConfig& c) {
-  family_of(c.arch);  // refuses an unknown one
-  const bool fresh = c.load_model.empty();
-  if (c.dim_att != 0 && c.n_embd != 0 && c.dim_att != c.n_embd)
-    fail(cat("--dim_att ", c.dim_att, " must be --n_embd ", c.n_embd, " or 0 for ", c.arch));
-  if (c.arch.starts_with("x070") && c.dim_ffn != 0 && c.n_embd != 0 && c.dim_ffn != 4 * c.n_embd)
-    fail(cat("--dim_ffn ", c.dim_ffn, " must be 4 x n_embd = ", 4 * c.n_embd, " or 0 for x070"));
+void check_model(RunConfig& c) {
+  settle_architecture(c);
+  const bool fresh = c.load_model.empty() && c.train_stage < 2;
   if (c.head_size % 8 != 0) fail(cat("--head_size ", c.head_size, " must be a multiple of 8"));
-  if (fresh && c.head_size != 0 && c.n_embd != 0 && c.n_embd % c.head_size != 0)
-    fail(cat("--n_embd ", c.n_embd, " must be a multiple of --head_size ", c.head_size));
+  if (fresh) {
+    ModelSpec given = given_spec(c);
+    if (given.vocab_size == 0) given.vocab_size = 1;  // the data will tell
+    check_with_run(family_of(c.arch).spec_for_new(given), c);
+  }
   if (c.train_stage == 1 && fresh && c.vocab_size == 0 && c.data_file.empty())
     fail("--train_stage 1 needs --vocab_size, because neither --load_model nor --data_file tells it");
 }
 
+// Start states are few and train at rates of their own (golden rwkv456 §4; RWKV-v5's trainer is run with 1 and 0.01).
+void settle_state_tuning(RunConfig& c) {
+  if (!c.state_tune) return;
+  if (c.offload_optimizer)
+    fail("--offload and --state_tune 1 exclude each other: the optimizer's state of start states is small, and the weights do not change");
+  std::string set;
+  for (const auto& [name, value] : {std::pair{"lr_init", &c.lr_init}, {"lr_final", &c.lr_final}}) {
+    if (given(c, name)) continue;
+    *value = name == std::string("lr_init") ? 1 : 0.01;
+    set += cat(set.empty() ? "" : ", ", name, " ", show_real(*value));
+  }
+  if (!set.empty()) c.notes.push_back(cat("defaults of state tuning: ", set));
+  if (c.lr_init < 1e-3) c.notes.push_back(cat("warning: --lr_init ", show_real(c.lr_init), " is small for start states; 1 is usual"));
+}
+
 void check_run(RunConfig& c) {
+  settle_state_tuning(c);
   if (c.train_stage == 1 && !c.resume.empty() && c.resume != "none")
     fail(cat("--resume ", c.resume, " has no meaning with --train_stage 1, which only writes fresh weights"));
   c.chunk_ctx = std::min(c.chunk_ctx, c.ctx_len);
@@ -165,6 +185,30 @@ void check_run(RunConfig& c) {
   if (c.my_exit_tokens != 0 && c.lr_init == 0) fail("--lr_init 0 has no cosine to follow; give a rate above 0");
 }
 
+// RWKV-v4neo's primes for the Pile, by ctx_len (golden rwkv456 §7); 0: it has none.
+int64_t prime_of_the_pile(const RunConfig& c) {
+  static const std::map<int64_t, int64_t> first = {{1024, 324331313}, {2048, 162165671}, {4096, 81082817}, {8192, 40541399}},
+                                          others = {{1024, 1670239709},
+                                                    {2048, 835119767},
+                                                    {4096, 417559889},
+                                                    {6144, 278373239},
+                                                    {8192, 208779911}};
+  const auto& table = c.my_pile_version == 1 ? first : others;
+  const auto found = table.find(c.ctx_len);
+  return found == table.end() ? 0 : found->second;
+}
+
+// RWKV-v5 and those before it: a stage has mini-epochs of 40320 samples and the length of a pass, whatever is given.
+void settle_pile_stage(RunConfig& c) {
+  if (c.train_stage < 2 || !dialect_named(c.dialect).pile_stages) return;
+  for (const char* name : {"epoch_steps", "epoch_count"})
+    if (given(c, name))
+      c.notes.push_back(cat("--", name, " has no effect: my_pile_stage ", c.train_stage,
+                            " makes mini-epochs of 40320 samples and the schedule of one pass, as its trainer does"));
+  c.epoch_steps = c.epoch_count = 0;
+  if (dialect_named(c.dialect).is_rwkv4) c.built_in_prime = prime_of_the_pile(c);
+}
+
 }  // namespace
 
 void validate(RunConfig& config, int world, const Validated& for_what) {
@@ -173,6 +217,7 @@ void validate(RunConfig& config, int world, const Validated& for_what) {
   check_data(config, for_what.plan);
   check_model(config);
   check_run(config);
+  settle_pile_stage(config);
   settle_batch(config, world);
   config.text = config_text(config);
 }

@@ -97,6 +97,8 @@ class Simulation {
   bool offloads() const { return run_.shards.offload_state; }
   size_t begin_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit)]; }
   size_t end_of(int unit) const { return layout_.first_bucket[static_cast<size_t>(unit) + 1]; }
+  size_t end_of_trained(int unit) const { return layout_.first_frozen[static_cast<size_t>(unit)]; }
+  bool has_grads(int unit) const { return begin_of(unit) < end_of_trained(unit); }
   double streamed(const char* op, double n_bytes) const { return op_seconds(rates_, {op, n_bytes, 0, {}}); }
 
   // Computation goes slower beside collectives.
@@ -161,7 +163,7 @@ class Simulation {
     }
     if (offloads() && pending_up_[u]) {
       wait_for_host(unit);
-      send_weights(unit);
+      send_weights(unit, end_of(unit));
       pending_up_[u] = false;
     }
     for (size_t b = begin_of(unit); b < end_of(unit); ++b) wait(arrives_[b], cost_.exposed_weights);
@@ -189,9 +191,9 @@ class Simulation {
         units.push_back(run_.step[j].unit);
     return units;
   }
-  void send_weights(int unit) {
+  void send_weights(int unit, size_t end) {
     if (!sharding_.state || sharding_.params) return;
-    for (size_t b = begin_of(unit); b < end_of(unit); ++b)
+    for (size_t b = begin_of(unit); b < end; ++b)
       arrives_[b] = collective(weights_, now_, Collective::all_gather, static_cast<double>(layout_.buckets[b].n) * narrow_, group_);
   }
 
@@ -220,20 +222,20 @@ class Simulation {
     if (a.over_nodes > 0) node_sums_ = collective(sums_, now_, Collective::all_reduce, a.over_nodes, replicas_);
   }
   void bind_grads(int unit) {
-    if (!sharding_.grads || grad_slot_of(unit)) return;
+    if (!sharding_.grads || !has_grads(unit) || grad_slot_of(unit)) return;
     grad_slot(unit);
-    compute(streamed("fill", static_cast<double>(layout_.n_of(unit)) * kGradientBytes), cost_.element_wise);
+    compute(streamed("fill", static_cast<double>(layout_.n_trained_of(unit)) * kGradientBytes), cost_.element_wise);
   }
 
   void grads_ready(int unit, bool last) {
-    if (!sharding_.grads && !last) return;
+    if ((!sharding_.grads && !last) || !has_grads(unit)) return;
     GradSlot* slot = sharding_.grads ? grad_slot_of(unit) : nullptr;
     if (!slot && travels_) slot = &grad_slot(unit);
     std::vector<Arrival>& arrivals = slot ? slot->arrivals : arrivals_;
     const bool first = !begun_[static_cast<size_t>(unit)];
     begun_[static_cast<size_t>(unit)] = true;
     const bool later = sharding_.grads && !offloads() && !(first && last);  // sums between nodes
-    for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
+    for (size_t b = begin_of(unit); b < end_of_trained(unit); ++b) {
       const double n = static_cast<double>(layout_.buckets[b].n), shard = static_cast<double>(layout_.buckets[b].shard);
       if (travels_) compute(streamed("cast", n * (kGradientBytes + sent_)), cost_.element_wise);
       const bool divided = sharding_.state;
@@ -268,12 +270,12 @@ class Simulation {
       return pending_up_.assign(pending_up_.size(), true);
     }
     for (int unit = 0; unit < layout_.n_units(); ++unit) {
-      for (size_t b = begin_of(unit); b < end_of(unit); ++b) {
+      for (size_t b = begin_of(unit); b < end_of_trained(unit); ++b) {
         const BucketLayout& bucket = layout_.buckets[b];
         const auto n = static_cast<double>(sharding_.state ? bucket.shard : bucket.n);
         compute(streamed("adamw", n * (kAdamWBytes + narrow_)), cost_.optimizer);
       }
-      send_weights(unit);
+      send_weights(unit, end_of_trained(unit));
       const auto ahead = weight_slots_.empty() ? 0 : static_cast<int>(weight_slots_.size()) - 1;
       if (unit < ahead) weight_slots_[static_cast<size_t>(unit)] = {unit, false, false, gather(unit)};
     }
@@ -281,7 +283,7 @@ class Simulation {
 
   void step() {
     begun_.assign(static_cast<size_t>(layout_.n_units()), false);
-    const double n_held = static_cast<double>(layout_.n()), n_owned = n_held / layout_.world;
+    const double n_held = static_cast<double>(layout_.n_trained()), n_owned = n_held / layout_.world;
     if (!sharding_.grads || run_.shards.ordered)
       compute(streamed("fill", (sharding_.grads ? n_owned : n_held) * kGradientBytes), cost_.element_wise);
     for (size_t i = 0; i < run_.step.size(); ++i) {

@@ -51,7 +51,8 @@ class Donor {
         if (part == &OldParts::tiny_att_dim) given.old.tiny_att_layer = file.old.tiny_att_layer;
       }
     given.old.pre_ffn |= file.old.pre_ffn;
-    for (int64_t ModelSpec::*width : {&ModelSpec::decay_lora, &ModelSpec::aaa_lora, &ModelSpec::mv_lora, &ModelSpec::gate_lora})
+    for (int64_t ModelSpec::*width : {&ModelSpec::dim_att, &ModelSpec::dim_ffn, &ModelSpec::decay_lora, &ModelSpec::aaa_lora,
+                                      &ModelSpec::mv_lora, &ModelSpec::gate_lora, &ModelSpec::mix_lora})
       if (given.*width == 0) given.*width = file.*width;
   }
 

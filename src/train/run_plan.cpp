@@ -41,7 +41,6 @@ ShardsOptions shards_options(const RunConfig& config, const Model& model, Device
   return {.dtype = model.dtype,
           .sharding = Sharding::stage(zero),
           .training = true,
-          .weight_decay = config.weight_decay,
           .reduce_dtype = config.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
           .offload_state = config.offload_optimizer && on_gpu,
           .offload_params = config.offload_params && on_gpu,
@@ -92,7 +91,9 @@ bool saves_on_the_way(const RunConfig& c) {
 // Whether saves are written from a copy in host memory, or in the order of updates from where the state lies.
 void choose_copy(RunPlan& plan, const RunConfig& config, const Exec& bare, const RunPlace& place) {
   if (!saves_on_the_way(config)) return;
-  const size_t state = 3 * static_cast<size_t>(plan.layout.n() / plan.layout.world) * size_of(acc_dtype(plan.shards.dtype));
+  const auto of_rank = [&](int64_t n) { return static_cast<size_t>(n / plan.layout.world); };
+  const size_t state = 3 * of_rank(plan.layout.n_trained()) * size_of(acc_dtype(plan.shards.dtype)) +
+                       of_rank(plan.layout.n() - plan.layout.n_trained()) * size_of(plan.shards.dtype);
   const auto in_node = static_cast<size_t>(std::max(1, place.n_ranks / place.n_nodes));
   // The newest one and the one that is being written.
   if (config.snapshot_every.every > 0 && lies_in_memory(snapshot_dir(config)))
@@ -133,7 +134,7 @@ void remark_on_groups(RunPlan& plan, const RunConfig& config, const RunPlace& pl
 void remark_on_ordered_sums(RunPlan& plan, const RunConfig& config, const RunPlace& place) {
   if (!config.deterministic_reduce) return;
   const double world = plan.layout.world, part = (world - 1) / world;
-  const auto sent = static_cast<double>(static_cast<size_t>(plan.layout.n()) * size_of(inbox_dtype(place.n_ranks, plan.shards)));
+  const auto sent = static_cast<double>(static_cast<size_t>(plan.layout.n_trained()) * size_of(inbox_dtype(place.n_ranks, plan.shards)));
   const auto n_micro = static_cast<double>(plan.shape.micro);
   const int asked = asked_stage(config, place);
   const auto bytes = [](double n) { return mebibytes(static_cast<size_t>(n)); };
@@ -150,7 +151,7 @@ void remark_on_order(RunPlan& plan) {
   if (plan.order != PlanOrder::segment || !plan.shards.sharding.grads || plan.layout.world == 1) return;
   const int64_t n = plan.shape.n_segments();
   if (n == 1) return;
-  const auto once = static_cast<size_t>(plan.layout.n()) * size_of(plan.shards.reduce_dtype);
+  const auto once = static_cast<size_t>(plan.layout.n_trained()) * size_of(plan.shards.reduce_dtype);
   plan.remarks.push_back(cat("segment order under ZeRO-", plan.zero, ": whole gradients are never held; they leave after each of ", n,
                              " segments, ", mebibytes(once * static_cast<size_t>(n)), " a micro-batch instead of ", mebibytes(once),
                              " in --plan_order layer, which keeps the activations of all segments"));

@@ -12,7 +12,7 @@ namespace {
 void bind_shapes(Model& model, Device device) {
   for (Param& p : model.params.all()) {
     p.w = {nullptr, p.shape, model.dtype, device};
-    p.dw = {nullptr, p.shape, acc_dtype(model.dtype), device};
+    p.dw = p.trainable ? Tensor{nullptr, p.shape, acc_dtype(model.dtype), device} : Tensor{};
   }
 }
 

@@ -90,6 +90,10 @@ std::vector<TensorPiece> Saving::pieces() {
   std::vector<TensorPiece> pieces;
   if (!site_.shards.in_first_group()) return pieces;
   for (const OwnedPiece& p : site_.shards.owned_pieces()) {
+    if (!p.master) {
+      pieces.push_back({p.param->name, kFrozenPart, p.first, p.values, p.bucket});
+      continue;
+    }
     pieces.push_back({p.param->name, "master", p.first, p.master, p.bucket});
     pieces.push_back({p.param->name, "m", p.first, p.m, p.bucket});
     pieces.push_back({p.param->name, "v", p.first, p.v, p.bucket});

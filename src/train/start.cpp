@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "io/tensor_file.h"
 #include "train/checkpoint.h"
+#include "train/dialects.h"
 
 namespace rk {
 namespace {
@@ -67,6 +68,14 @@ bool can_be_read(const std::string& path, std::string& why) {
   }
 }
 
+// Numbered files of a run that trains start states hold these alone; the weights below them are load_model's.
+void take_states(Start& start, const RunConfig& config) {
+  if (config.load_model.empty() || config.load_model == "0")
+    fail(cat(start.path, " holds the trained start states alone: give the model that they belong to with --load_model"));
+  start.states = start.path;
+  start.path = config.load_model;
+}
+
 // The reference's restart: the newest readable of the two newest weights files; Adam begins anew.
 Start from_weights_of(const RunConfig& config, const std::vector<WeightsFile>& files) {
   Start start;
@@ -81,7 +90,8 @@ Start from_weights_of(const RunConfig& config, const std::vector<WeightsFile>& f
     start.path = files[i].path;
     start.epoch_begin = files[i].number + 1;
     if (files[i].number < 0) return start;
-    if (start.warmup_steps < 0) start.warmup_steps = 10;
+    if (config.state_tune) take_states(start, config);
+    if (start.warmup_steps < 0) start.warmup_steps = config.train_stage == 3 && dialect_named(config.dialect).pile_stages ? 30 : 10;
     start.remarks.push_back(cat("weights-only restart from ", start.path,
                                 ": no checkpoint folder is there, so Adam's moments begin at zero and ", start.warmup_steps,
                                 " warm-up steps are made"));
@@ -137,7 +147,7 @@ Start automatic(const RunConfig& config) {
 
 }  // namespace
 
-Start decide_start(const RunConfig& config) {
+static Start decide_weights(const RunConfig& config) {
   const std::string resume = !config.resume.empty() ? config.resume : config.train_stage >= 2 ? "auto" : "";
   if (resume == "auto") {
     Start start = automatic(config);
@@ -154,6 +164,18 @@ Start decide_start(const RunConfig& config) {
   if (!config.load_model.empty() && config.load_model != "0") {
     start.kind = Start::Kind::weights;
     start.path = config.load_model;
+  }
+  return start;
+}
+
+Start decide_start(const RunConfig& config) {
+  Start start = decide_weights(config);
+  if (config.state_tune && start.kind == Start::Kind::fresh)
+    fail("--state_tune 1 trains the start states of a model that exists: name it with --load_model");
+  const std::string states = config.proj_dir + "/rwkv-init-state.pth";
+  if (config.state_tune && start.kind != Start::Kind::checkpoint && start.states.empty() && fs::exists(states)) {
+    start.states = states;
+    start.remarks.push_back(cat("start states of ", states));
   }
   return start;
 }

@@ -12,10 +12,11 @@ struct Start {
   enum class Kind : uint8_t { fresh, weights, checkpoint };
   Kind kind = Kind::fresh;
   std::string path;        // of the weights or the checkpoint folder
+  std::string states;      // a file of start states that go over those weights; empty: none
   bool automatic = false;  // it was chosen as the newest: an older one may take its place
   bool snapshot = false;   // the folder is no checkpoint of proj_dir (train/snapshot_start.h)
   int64_t epoch_begin = 0;
-  int64_t warmup_steps = -1;  // 10 after a weights-only restart from a trained file, where none is given
+  int64_t warmup_steps = -1;  // 10 (old trainers, stage 3: 30) after a weights-only restart from a trained file, where none is given
   std::vector<std::string> remarks;
 };
 

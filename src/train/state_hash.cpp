@@ -15,6 +15,7 @@ std::string StateHasher::of(Shards& shards, Comm& comm) {
   copy(device_, total, of_device);
   const bool counts = shards.in_first_group();
   for (const OwnedPiece& p : counts ? shards.owned_pieces() : std::vector<OwnedPiece>{}) {
+    // Frozen weights stay what they are.
     const std::pair<const char*, Tensor> parts[] = {{"master", p.master}, {"m", p.m}, {"v", p.v}};
     for (const auto& [part, x] : parts) {
       if (!x) continue;

@@ -11,13 +11,21 @@ namespace rk {
 
 namespace {
 
+std::vector<FileTensor> exported(const Model& model) {
+  std::vector<FileTensor> tensors = file_tensors(model);
+  const auto& params = model.params.all();
+  if (std::any_of(params.begin(), params.end(), [](const Param& p) { return !p.trainable; }))
+    std::erase_if(tensors, [](const FileTensor& t) { return !t.param || !t.param->trainable; });
+  return tensors;
+}
+
 // A new file that tensors go into, those of a GPU while earlier ones are being written.
 class ExportFile {
  public:
   ExportFile(const Exec& ex, const Model& model, const std::string& path, const std::map<std::string, std::string>& metadata) : ex_(ex) {
     std::vector<TensorInfo> infos;
     int64_t largest = 0;
-    for (const FileTensor& t : file_tensors(model)) {
+    for (const FileTensor& t : exported(model)) {
       infos.push_back(t.info(model.dtype));
       largest = std::max(largest, infos.back().numel());
     }
@@ -81,7 +89,7 @@ void export_weights(const Exec& ex, Model& model, Shards& shards, const std::str
     }
   };
   attempt([&] { file.emplace(ex, model, path, metadata); });
-  for (const FileTensor& t : file_tensors(model)) {
+  for (const FileTensor& t : exported(model)) {
     if (t.derived) {
       attempt([&] { file->write(*t.derived, model.dtype); });
       continue;

@@ -1,67 +1,19 @@
 // Golden training runs: the product's trainer on a case's data and weights, every number of every step compared.
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
 #include <regex>
 #include <set>
 
-#include "comm/backends.h"
 #include "golden/handlers.h"
+#include "golden/train_support.h"
 #include "io/tensor_file.h"
-#include "train/checkpoint.h"
-#include "train/trainer.h"
 
 namespace rk::golden {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-// A temporary folder that all ranks of `mpi` (null: this process alone) know; it goes away with its owners.
-class TemporaryFolder {
- public:
-  explicit TemporaryFolder(Comm* mpi) : mpi_(mpi) {
-    std::array<char, 256> name{};
-    if (leads()) {
-      (fs::temp_directory_path() / "rookery-golden-XXXXXX").string().copy(name.data(), name.size() - 1);
-      if (!mkdtemp(name.data())) rk::fail("cannot make a temporary folder");
-    }
-    Tensor bytes;
-    bytes.data = name.data();
-    bytes.dtype = DType::u8;
-    bytes.shape = {static_cast<int64_t>(name.size())};
-    if (mpi_) mpi_->broadcast(bytes, 0).wait();
-    path_ = name.data();
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    if (mpi_) mpi_->barrier();
-    if (leads()) fs::remove_all(path_);
-  }
-  const std::string& path() const { return path_; }
-  bool leads() const { return !mpi_ || mpi_->rank() == 0; }
-
- private:
-  Comm* mpi_;
-  std::string path_;
-};
-
-// What one rank saw of a run.
-struct History : Observer {
-  std::vector<double> loss, rank_loss, lr, grad_norm, clip;
-  std::vector<int64_t> offsets;
-  void step(const StepReport& r) override {
-    loss.push_back(r.loss);
-    rank_loss.push_back(r.rank_loss);
-    lr.push_back(r.lr);
-    grad_norm.push_back(r.grad_norm);
-    clip.push_back(r.clip);
-    offsets.insert(offsets.end(), r.offsets->begin(), r.offsets->end());
-  }
-};
 
 // How a variant differs from the plain run.
 struct Variant {
@@ -82,7 +34,6 @@ class TrainCase {
   bool wide() const { return options_.dtype != DType::bf16; }
   const json& limits() const { return case_.json.at("tolerance").at(wide() ? "fp32" : "bf16"); }
   RunConfig config(const Variant& v, const std::string& proj_dir) const;
-  std::vector<History> train(const RunConfig& config, int world);
   void prepare(const std::string& proj_dir, const std::string& weights, const std::string& as);
   void compare_steps(const std::string& group, const std::vector<History>& ranks, int64_t micro_bsz);
   void compare_schedule(const History& h);
@@ -157,22 +108,6 @@ void TrainCase::prepare(const std::string& proj_dir, const std::string& weights,
     fs::copy_file(weights, proj_dir + "/" + as);
   }
   if (options_.mpi) options_.mpi->barrier();
-}
-
-std::vector<History> TrainCase::train(const RunConfig& config, int world) {
-  std::vector<History> ranks(static_cast<size_t>(world));
-  const auto body = [&](Comm& comm) {
-    StopFlags flags;
-    rk::train(config, comm, {.threads = options_.threads, .gpu = options_.gpu}, ranks[static_cast<size_t>(comm.rank())], flags);
-  };
-  if (options_.mpi) {
-    body(*options_.mpi);
-  } else if (options_.gpu) {
-    body(*make_self_comm(options_.gpu));
-  } else {
-    run_thread_world(world, body);
-  }
-  return ranks;
 }
 
 void TrainCase::compare_steps(const std::string& group, const std::vector<History>& ranks, int64_t micro_bsz) {
@@ -270,14 +205,6 @@ std::vector<double> TrainCase::sampled(const std::string& dataset, const std::ve
   return s;
 }
 
-std::vector<double> whole(CheckpointReader& reader, const TensorShape& t, const char* part) {
-  int64_t n = 1;
-  for (int64_t s : t.shape) n *= s;
-  std::vector<double> x(static_cast<size_t>(n));
-  reader.read(t.name, part, 0, n, DType::f64, x.data());
-  return x;
-}
-
 // Weights by their update against the initial file (Adam moves noise-only elements by whole steps), after the first and the last step.
 void TrainCase::compare_weights(const std::string& proj_dir) {
   const auto initial = open_tensor_file(case_.path(case_.json.at("weights")));
@@ -347,7 +274,7 @@ void TrainCase::run_resume(const std::string& proj_dir) {
   prepare(folder.path(), proj_dir + "/" + file, file);
   RunConfig c = config({}, folder.path());
   c.warmup_steps = -1;
-  const auto ranks = train(c, 1);
+  const auto ranks = train_on(options_, c, 1);
   compare_steps("resume", ranks, c.micro_bsz);
 }
 
@@ -370,7 +297,7 @@ void TrainCase::run() {
     const std::string proj_dir = folder.path() + "/run";
     prepare(proj_dir, case_.path(case_.json.at("weights")), "rwkv-init.pth");
     const RunConfig c = config(v, proj_dir);
-    const auto ranks = train(c, v.world);
+    const auto ranks = train_on(options_, c, v.world);
     compare_steps(group, ranks, c.micro_bsz);
     if (m[1] != "world" || !leads()) continue;
     compare_log(group, proj_dir);

@@ -50,7 +50,12 @@ struct Sharing {
   int groups = 1;  // that hold everything once each
   int weight_slots = 2;
   DType reduce_dtype = DType::f32;
+  std::vector<std::string> frozen = {};  // names
 };
+
+void freeze(ParamTable& table, const std::vector<std::string>& names) {
+  for (const std::string& name : names) table.at(name).trainable = false;
+}
 
 // Two steps of two micro-batches; returns all weights in table order as every rank sees them.
 std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, ShardBytes* bytes) {
@@ -59,11 +64,11 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
   const Exec ex{.pool = &pool, .kept = &kept, .scratch = &scratch};
   ParamTable table;
   fill_table(table);
+  freeze(table, sharing.frozen);
   const int group_size = comm.size() / sharing.groups;
   Shards shards(ex, comm, layout_of(table, group_size, sharing.max_bucket),
                 {.dtype = dtype,
                  .sharding = Sharding::stage(sharing.stage),
-                 .weight_decay = 0.1,
                  .reduce_dtype = sharing.reduce_dtype,
                  .weight_slots = sharing.weight_slots,
                  .node = sharing.groups > 1 ? comm.rank() / group_size : -1});
@@ -83,6 +88,8 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
         shards.bind_grads(ex, unit);
         for (Param& p : table.all()) {
           if (p.unit != unit) continue;
+          EXPECT_EQ(static_cast<bool>(p.dw), p.trainable);
+          if (!p.trainable) continue;
           for (int64_t i = 0; i < p.numel(); ++i) {
             const double g = gradient_of(p, i, comm.rank(), micro);
             if (dtype == DType::f64) {
@@ -101,7 +108,7 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
     comm.all_reduce(sum.tensor(DType::f64, {1}), Reduce::sum).wait();
     double expected = 0;
     for (const Param& p : table.all())
-      for (int64_t i = 0; i < p.numel(); ++i) {
+      for (int64_t i = 0; i < (p.trainable ? p.numel() : 0); ++i) {
         double g = 0;
         for (int r = 0; r < comm.size(); ++r)
           for (int m = 0; m < 2; ++m) g += gradient_of(p, i, r, m);
@@ -113,7 +120,7 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
     decision[kApply] = 1;
     decision[kBias1] = 1 / (1 - std::pow(0.9, step));
     decision[kBias2] = 1 / (1 - std::pow(0.99, step));
-    shards.update(ex, {.lr = 0.01, .decision = {decision.data(), {kStepDecisions}, DType::f64, Device::cpu}});
+    shards.update(ex, {.lr = 0.01, .weight_decay = 0.1, .decision = {decision.data(), {kStepDecisions}, DType::f64, Device::cpu}});
   }
   *bytes = shards.bytes();
   std::vector<double> weights;
@@ -129,14 +136,15 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
 }
 
 // The same by the formula of kernels/adamw/op.h, one element at a time.
-std::vector<double> by_formula(int world) {
+std::vector<double> by_formula(int world, const std::vector<std::string>& frozen = {}) {
   ParamTable table;
   fill_table(table);
+  freeze(table, frozen);
   std::vector<double> weights;
   for (const Param& p : table.all())
     for (int64_t i = 0; i < p.numel(); ++i) {
       double w = weight_of(p, i), m = 0, v = 0;
-      for (int step = 1; step <= 2; ++step) {
+      for (int step = 1; step <= 2 && p.trainable; ++step) {
         double g = 0;
         for (int r = 0; r < world; ++r)
           for (int micro = 0; micro < 2; ++micro) g += 0.5 * gradient_of(p, i, r, micro);
@@ -210,6 +218,39 @@ TEST(Shards, buckets_groups_slots_and_the_dtype_of_reductions_change_nothing) {
                     << " slots, " << name_of(reduce);
               });
   }
+}
+
+// A frozen bias within a unit, a unit with nothing to train, and a unit whose second part alone is trained.
+TEST(Shards, frozen_parameters_have_weights_alone) {
+  const std::vector<std::string> frozen = {"a.bias", "b.weight", "c.weight"};
+  for (int world : {1, 2, 3})
+    for (DType dtype : {DType::f64, DType::f32, DType::bf16})
+      for (int64_t max_bucket : {48, 1 << 20}) {
+        std::vector<double> reference;
+        for (int stage = 0; stage <= 3; ++stage)
+          run_thread_world(world, [&](Comm& comm) {
+            ShardBytes bytes;
+            const Sharing sharing{.stage = stage, .max_bucket = max_bucket, .frozen = frozen};
+            const auto weights = train(comm, sharing, dtype, &bytes);
+            if (comm.rank() != 0) return;
+            if (reference.empty()) reference = weights;
+            EXPECT_EQ(weights, reference) << "world " << world << " stage " << stage << " " << name_of(dtype);
+            ParamTable table;
+            fill_table(table);
+            freeze(table, frozen);
+            const FlatLayout layout = layout_of(table, world, max_bucket);
+            const auto n = static_cast<size_t>(layout.n_trained());
+            EXPECT_GE(n, 36u);  // a.weight and b.w0
+            EXPECT_LE(n, 36u + 2 * static_cast<size_t>(world) * kPlacementAlign + kPlacementAlign);
+            const size_t wide = size_of(acc_dtype(dtype)), ranks = static_cast<size_t>(world);
+            EXPECT_EQ(bytes.grads, n * wide / (stage >= 2 ? ranks : 1));
+            EXPECT_EQ(bytes.state, n * wide * (dtype == acc_dtype(dtype) ? 2 : 3) / (stage >= 1 ? ranks : 1));
+            EXPECT_EQ(bytes.params, static_cast<size_t>(layout.n()) * size_of(dtype) / (stage >= 3 ? ranks : 1));
+          });
+        if (dtype != DType::f64) continue;
+        const std::vector<double> expected = by_formula(world, frozen);
+        for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(reference[i], expected[i], 1e-14) << i;
+      }
 }
 
 TEST(Shards, owned_pieces_tile_every_parameter) {

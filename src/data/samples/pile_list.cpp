@@ -84,7 +84,7 @@ SampleOrder listed_order(const PileList& list, const OrderRequest& request) {
                     .seed = request.seed};
   if (request.kind == OrderRequest::Kind::random) order.kind = SampleOrder::Kind::random;
   if (request.kind != OrderRequest::Kind::prime) return order;
-  const int64_t prime = request.magic_prime != 0 ? request.magic_prime : find_magic_prime(list.total(), ctx_len).value_or(0);
+  const int64_t prime = request.magic_prime != 0 ? request.magic_prime : automatic_prime(request.built_in_prime, list.total(), ctx_len);
   if (prime == 0) return order;
   order.kind = SampleOrder::Kind::prime;
   order.n = prime;

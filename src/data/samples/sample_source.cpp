@@ -78,7 +78,8 @@ SampleOrder window_order(const TokenData& data, const OrderRequest& request) {
   if (request.kind == OrderRequest::Kind::random) order.kind = SampleOrder::Kind::random;
   if (request.kind != OrderRequest::Kind::prime) return order;
 
-  const int64_t prime = request.magic_prime != 0 ? request.magic_prime : find_magic_prime(n_tokens - request.shift, ctx_len).value_or(0);
+  const int64_t prime =
+      request.magic_prime != 0 ? request.magic_prime : automatic_prime(request.built_in_prime, n_tokens - request.shift, ctx_len);
   if (prime == 0) return order;
   if (prime * ctx_len + 1 + request.shift > n_tokens) {
     fail(cat("--magic_prime ", prime, request.shift > 0 ? cat(" with --my_pile_shift ", request.shift) : "", ": its last slot needs token ",

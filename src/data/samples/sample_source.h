@@ -16,8 +16,9 @@ using SharedLayout = std::shared_ptr<const Layout>;
 struct OrderRequest {
   enum class Kind : uint8_t { prime, shuffle, random, sequential } kind = Kind::prime;
   int64_t ctx_len = 1;
-  int64_t magic_prime = 0;  // 0 = computed; data without one is taken in its order
-  int64_t shift = 0;        // tokens added to the start of each window
+  int64_t magic_prime = 0;     // 0 = computed; data without one is taken in its order
+  int64_t built_in_prime = 0;  // of the trainer, for data that it covers
+  int64_t shift = 0;           // tokens added to the start of each window
   int64_t random_steps = 0;
   uint64_t seed = 42;
 };

@@ -139,6 +139,7 @@ SampleSettings settings_of(const DataOptions& o) {
   s.order.kind = order_kind(o, s.dataload);
   s.order.ctx_len = o.ctx_len;
   s.order.magic_prime = o.magic_prime;
+  s.order.built_in_prime = o.built_in_prime;
   s.order.shift = std::max<int64_t>(o.my_pile_shift, 0);
   s.order.random_steps = o.my_random_steps;
   s.order.seed = static_cast<uint64_t>(o.random_seed < 0 ? 42 : o.random_seed);

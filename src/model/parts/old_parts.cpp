@@ -87,10 +87,13 @@ void refuse_old_parts(const OldParts& parts, const char* family) {
 }
 
 std::string why_no_segments(const ModelSpec& spec) {
-  std::string all_tokens;
-  if (spec.old.head_qk > 0) all_tokens = "head_qk";
-  if (spec.old.tiny_att_dim > 0) all_tokens += all_tokens.empty() ? "tiny_att" : " and tiny_att";
-  if (!all_tokens.empty()) return cat("the model's ", all_tokens, " looks at all earlier tokens of a sample, which no state holds");
+  const bool copies = spec.old.head_qk > 0, attends = spec.old.tiny_att_dim > 0;
+  if (copies || attends)
+    return cat("the model's ",
+               copies && attends ? "head_qk and tiny_att look"
+               : copies          ? "head_qk looks"
+                                 : "tiny_att looks",
+               " at all earlier tokens of a sample, which no state holds");
   return spec.old.pos_emb > 0 ? "the model's positions (my_pos_emb) count from the beginning of a sample" : "";
 }
 

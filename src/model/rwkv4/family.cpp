@@ -8,7 +8,7 @@ namespace rk::rwkv4 {
 std::unique_ptr<Model> make(const ModelSpec& spec) {
   auto model = empty_model("rwkv4", spec);
   const Params params = add_params(model->params, spec);
-  set_groups(model->params, {});
+  set_groups_v4neo(model->params, {});
   add_units(*model, spec, params, [&](int64_t l, const BlockParams& p, std::optional<TinyAttention> tiny) -> std::unique_ptr<Unit> {
     const GatedChannelMix ffn(p.ffn, spec, true);
     BlockRules rules{.tiny = std::move(tiny)};
