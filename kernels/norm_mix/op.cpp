@@ -2,6 +2,7 @@
 
 #include "kernels/common/dispatch.h"
 #include "kernels/common/resets.h"
+#include "kernels/common/token_weights.h"
 #include "kernels/norm_mix/parts.h"
 
 namespace rk {
@@ -38,10 +39,11 @@ void check_sum(const Tensor& sum, const Tensor& x) {
 void run(const Exec& ex, const NormMixForward& a) {
   check_norm(a.x, a.weight, a.bias, a.n);
   for (size_t m = 0; m < static_cast<size_t>(a.n); ++m) check_mix(a.x, a.mu[m], a.y[m]);
+  check_token_weights(a.x, a.more, a.n, a.mu_of_self);
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.state_out, a.x, a.x.dtype);
   check_resets(a.resets, a.x.shape[0], a.x.shape[1]);
-  const OpScope scope(ex, "norm_mix", static_cast<double>(a.x.n_bytes()) * (1 + a.n));
+  const OpScope scope(ex, "norm_mix", static_cast<double>(a.x.n_bytes()) * (1 + (has_token_weights(a.more) ? 2 : 1) * a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }
@@ -55,13 +57,16 @@ void run(const Exec& ex, const NormMixBackward& a) {
     check_mix(a.x, a.mu[m], a.dy[m]);
     check_sum(a.dmu[m], a.x);
   }
+  check_token_weights(a.x, a.more, a.n, a.mu_of_self);
+  check_token_weights(a.x, a.dmore, a.n, a.mu_of_self);
+  require(has_token_weights(a.more) == has_token_weights(a.dmore), "weights of tokens have gradients");
   check_sum(a.dweight, a.x);
   check_sum(a.dbias, a.x);
   check_state(a.state_in, a.x, a.x.dtype);
   check_state(a.dstate_in, a.x, acc_dtype(a.x.dtype));
   check_state(a.dstate_out, a.x, acc_dtype(a.x.dtype));
   check_resets(a.resets, a.x.shape[0], a.x.shape[1]);
-  const OpScope scope(ex, "norm_mix_backward", static_cast<double>(a.x.n_bytes()) * (3 + a.n));
+  const OpScope scope(ex, "norm_mix_backward", static_cast<double>(a.x.n_bytes()) * (3 + (has_token_weights(a.more) ? 3 : 1) * a.n));
   if constexpr (has_cuda) {
     if (ex.device == Device::cuda) return cuda::run(ex, a);
   }

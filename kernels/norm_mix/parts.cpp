@@ -27,7 +27,7 @@ void run_in_parts(const Exec& ex, const NormMixForward& a) {
                                .mu_of_self = a.mu_of_self,
                                .mu = a.mu,
                                .y = a.y,
-                               .more = {},
+                               .more = a.more,
                                .resets = a.resets});
 }
 
@@ -49,8 +49,8 @@ void run_in_parts(const Exec& ex, const NormMixBackward& a) {
                                 .mu = a.mu,
                                 .dmu = a.dmu,
                                 .dy = a.dy,
-                                .more = {},
-                                .dmore = {},
+                                .more = a.more,
+                                .dmore = a.dmore,
                                 .resets = a.resets});
   run(inner, LayerNormBackward{.x = a.x,
                                .weight = a.weight,

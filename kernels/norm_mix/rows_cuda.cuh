@@ -4,10 +4,21 @@
 #include "kernels/common/flat.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/resets.h"
+#include "kernels/norm_mix/fused_cuda.h"
 
 namespace rk::cuda {
 
 inline constexpr int kMaxRowThreads = 512;
+// Bounds of kernels for rows of any width, which leave a thread 80 and 96 registers: three blocks of 256 and two of 320 fit.
+inline constexpr int kThreeOf256 = 768, kTwoOf320 = 640;
+
+// Pointers by mix that only weights of tokens have.
+template <class P, int N, Weights WEIGHTS>
+struct TokenWeights {};
+template <class P, int N>
+struct TokenWeights<P, N, Weights::of_token> {
+  P at[N];
+};
 
 // Threads of a block whose rows hold C elements of T; 0 where a row is too long or not cut into whole packs.
 template <class T>

@@ -3,6 +3,7 @@
 #include "kernels/common/flat.cuh"
 #include "kernels/common/partials.cuh"
 #include "kernels/common/resets.h"
+#include "kernels/common/token_weights.h"
 #include "kernels/token_shift/op.h"
 
 namespace rk::cuda {
@@ -302,7 +303,7 @@ void run(const Exec& ex, const TokenShiftBackward& a) {
   ArenaScope scope(*ex.scratch);
   const Tensor partial = ex.scratch->take(DType::f32, {n_strips, a.n, C});
   Tensor edges;
-  if (a.more[0].shape.rank > 0) edges = ex.scratch->take(DType::f32, {n_strips, C});  // given; in a dry run, too
+  if (has_token_weights(a.more)) edges = ex.scratch->take(DType::f32, {n_strips, C});
   if (ex.dry()) return;
   with_dtype(a.x.dtype, [&]<class T>() {
     constexpr int W = kWide<T> / 2;

@@ -7,10 +7,12 @@
 namespace rk::test {
 namespace {
 
+enum class Weights { of_prev, of_self, of_token };
+
 struct Sizes {
   int64_t B, T, C;
   int n;
-  bool of_self = false;
+  Weights weights = Weights::of_prev;
   Shape x() const { return {B, T, C}; }
 };
 
@@ -19,7 +21,10 @@ std::string numbered(const char* name, int m) { return name + std::to_string(m);
 OpCase with_inputs(const Sizes& s) {
   OpCase c;
   c.in("x", s.x(), Held::model, random_values("x", s.x().numel(), 2, 1)).in("weight", {s.C}).in("bias", {s.C}).in("state_in", {s.B, s.C});
-  for (int m = 0; m < s.n; ++m) c.in(numbered("mu", m), {s.C});
+  for (int m = 0; m < s.n; ++m) {
+    c.in(numbered("mu", m), {s.C});
+    if (s.weights == Weights::of_token) c.in(numbered("more", m), s.x());
+  }
   return c;
 }
 
@@ -27,12 +32,13 @@ OpCase forward_case(const Sizes& s) {
   OpCase c = with_inputs(s);
   c.out("state_out", {s.B, s.C});
   for (int m = 0; m < s.n; ++m) c.out(numbered("y", m), s.x());
-  c.call = [n = s.n, of_self = s.of_self](const Exec& ex, const Tensors& t) {
+  c.call = [n = s.n, of_self = s.weights == Weights::of_self](const Exec& ex, const Tensors& t) {
     NormMixForward a{.x = t("x"), .weight = t("weight"), .bias = t("bias"), .state_in = t("state_in"), .state_out = t("state_out"), .n = n};
     a.mu_of_self = of_self;
     for (int m = 0; m < n; ++m) {
       a.mu[static_cast<size_t>(m)] = t(numbered("mu", m));
       a.y[static_cast<size_t>(m)] = t(numbered("y", m));
+      a.more[static_cast<size_t>(m)] = t(numbered("more", m));
     }
     a.resets = t("resets");
     run(ex, a);
@@ -44,8 +50,11 @@ OpCase backward_case(const Sizes& s) {
   OpCase c = with_inputs(s);
   c.inout("dx", s.x()).in("dstate_out", {s.B, s.C}, Held::sum).out("dstate_in", {s.B, s.C}, Held::sum);
   c.inout("dweight", {s.C}, Held::sum).inout("dbias", {s.C}, Held::sum);
-  for (int m = 0; m < s.n; ++m) c.in(numbered("dy", m), s.x()).inout(numbered("dmu", m), {s.C}, Held::sum);
-  c.call = [n = s.n, of_self = s.of_self](const Exec& ex, const Tensors& t) {
+  for (int m = 0; m < s.n; ++m) {
+    c.in(numbered("dy", m), s.x()).inout(numbered("dmu", m), {s.C}, Held::sum);
+    if (s.weights == Weights::of_token) c.out(numbered("dmore", m), s.x());
+  }
+  c.call = [n = s.n, of_self = s.weights == Weights::of_self](const Exec& ex, const Tensors& t) {
     NormMixBackward a{.x = t("x"),
                       .weight = t("weight"),
                       .bias = t("bias"),
@@ -62,6 +71,8 @@ OpCase backward_case(const Sizes& s) {
       a.mu[i] = t(numbered("mu", m));
       a.dmu[i] = t(numbered("dmu", m));
       a.dy[i] = t(numbered("dy", m));
+      a.more[i] = t(numbered("more", m));
+      a.dmore[i] = t(numbered("dmore", m));
     }
     a.resets = t("resets");
     run(ex, a);
@@ -75,6 +86,7 @@ GradientCase gradient_case(const Sizes& s) {
   for (int m = 0; m < s.n; ++m) {
     g.seeds[numbered("y", m)] = numbered("dy", m);
     g.gradients[numbered("mu", m)] = numbered("dmu", m);
+    if (s.weights == Weights::of_token) g.gradients[numbered("more", m)] = numbered("dmore", m);
   }
   return g;
 }
@@ -85,12 +97,39 @@ TEST(NormMix, GradientsAreFiniteDifferences) {
   }
 }
 
-TEST(NormMix, WeightsOfItself) {
-  for (const Sizes& s : {Sizes{2, 7, 33, 3, true}, {3, 16, 8, 1, true}, {1, 40, 7, 6, true}}) expect_gradients(gradient_case(s));
-  for (const Sizes& s : {Sizes{2, 40, 64, 6, true}, {1, 70, 520, 1, true}, {3, 11, 8, 2, true}}) {
+TEST(NormMix, WeightsOfItselfAndOfTokens) {
+  constexpr Weights self = Weights::of_self, token = Weights::of_token;
+  for (const Sizes& s : {Sizes{2, 7, 33, 3, self}, {3, 16, 8, 1, self}, {2, 7, 33, 5, token}, {1, 40, 7, 1, token}}) {
+    expect_gradients(gradient_case(s));
+    expect_gradients(with_resets(gradient_case(s), s.B, s.T, document_flags(s.B, s.T, 1)));
+  }
+  // The fused kernels of a GPU, then mixes that run in parts.
+  for (const Sizes& s : {Sizes{2, 40, 64, 2},
+                         {3, 50, 264, 2, self},
+                         {1, 70, 64, 3, self},
+                         {37, 1, 16, 4, self},
+                         {2, 40, 72, 4, self},
+                         {1, 70, 520, 5, token},
+                         {3, 11, 8, 5, token},
+                         {1, 70, 64, 1, self},
+                         {2, 17, 64, 2, token}}) {
     expect_close_to_double(forward_case(s), 2e-6, 6e-3);
     expect_close_to_double(backward_case(s), 2e-6, 8e-3);
-    expect_close_to_double(with_resets(backward_case(s), s.B, s.T, document_flags(s.B, s.T, 1)), 2e-6, 8e-3);
+  }
+  expect_same_bits_for_threads(backward_case({3, 100, 65, 5, token}));
+}
+
+TEST(NormMix, MixesInPlaceOfTheirWeights) {
+  for (const Sizes& s : {Sizes{1, 70, 65, 2, Weights::of_token}, {3, 50, 16, 5, Weights::of_token}}) {
+    OpCase forward = forward_case(s), backward = backward_case(s);
+    for (int m = 1; m < s.n; ++m) {
+      forward = forward.aliased(numbered("y", m), numbered("more", m));
+      backward = backward.aliased(numbered("dmore", m), numbered("dy", m));
+    }
+    expect_alias(forward, "y0", "more0");
+    expect_alias(backward, "dmore0", "dy0");
+    expect_close_to_double(forward, 2e-6, 6e-3);
+    expect_close_to_double(backward, 2e-6, 8e-3);
   }
 }
 
@@ -143,12 +182,13 @@ TEST(NormMix, OtherTypesAndThreads) {
 }
 
 TEST(NormMix, DocumentsAreSequencesOfTheirOwn) {
+  const auto weights = [](int n) { return n == 2 ? Weights::of_self : (n == 5 ? Weights::of_token : Weights::of_prev); };
   expect_documents_of_mixes(
-      [](int64_t B, int64_t T, int64_t C, int n) {
-        return forward_case({B, T, C, n});
+      [&](int64_t B, int64_t T, int64_t C, int n) {
+        return forward_case({B, T, C, n, weights(n)});
       },
-      [](int64_t B, int64_t T, int64_t C, int n) {
-        return backward_case({B, T, C, n});
+      [&](int64_t B, int64_t T, int64_t C, int n) {
+        return backward_case({B, T, C, n, weights(n)});
       });
 }
 

@@ -164,7 +164,7 @@ TEST(TokenShift, OtherTypesAndThreads) {
 }
 
 TEST(TokenShift, DocumentsAreSequencesOfTheirOwn) {
-  const auto weights = [](int n) { return n == 6 ? Weights::of_prev : (n == 2 ? Weights::of_self : Weights::of_token); };
+  const auto weights = [](int n) { return n == 2 ? Weights::of_self : (n == 5 ? Weights::of_token : Weights::of_prev); };
   expect_documents_of_mixes(
       [&](int64_t B, int64_t T, int64_t C, int n) {
         return forward_case({B, T, C, n, weights(n)});

@@ -113,14 +113,17 @@ RunInput packed_input(const Model& model) {
   return in;
 }
 
-class Documents : public EveryFamily {
- protected:
-  static std::unique_ptr<Model> model_of(const ModelSpec& spec) { return family_of(spec.arch).make(spec); }
-};
+std::vector<std::string> kinds_with_zero_states() {
+  std::vector<std::string> kinds = tiny_kinds();
+  std::erase_if(kinds, [](const std::string& kind) { return kind.ends_with("+state"); });
+  return kinds;
+}
+
+class Documents : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, Documents, testing::ValuesIn(kinds_with_zero_states()), kind_name);
 
 TEST_P(Documents, PackedRowsAreSequencesOfTheirOwn) {
-  ModelRunner runner(model_of(spec(DType::f64)));
-  runner.set_all([](const Param& p) { return lively_values(p); });
+  LivelyRunner runner(tiny_model(GetParam(), DType::f64));
   RunInput in = packed_input(runner.model());
   const Whole expected = by_documents(runner, in);
   for (const std::vector<int64_t>& segments : {std::vector<int64_t>{}, {16, 16, 9}, {9, 14, 1, 17}, {5, 36}})
@@ -137,8 +140,7 @@ TEST_P(Documents, PackedRowsAreSequencesOfTheirOwn) {
 }
 
 TEST_P(Documents, WithoutStatesAtTheEnds) {
-  ModelRunner runner(model_of(spec(DType::f64, 3)));
-  runner.set_all([](const Param& p) { return lively_values(p); });
+  LivelyRunner runner(tiny_model(GetParam(), DType::f64, 3));
   RunInput in = packed_input(runner.model());
   in.initial_state.clear();
   in.dfinal_state.clear();
@@ -150,8 +152,7 @@ TEST_P(Documents, WithoutStatesAtTheEnds) {
 
 TEST_P(Documents, FlagsThatAreAllZeroChangeNoBits) {
   for (DType dtype : {DType::f64, DType::bf16}) {
-    ModelRunner runner(model_of(spec(dtype)));
-    runner.set_all([](const Param& p) { return lively_values(p); });
+    LivelyRunner runner(tiny_model(GetParam(), dtype));
     RunInput in = packed_input(runner.model());
     in.segments = {9, 32};
     in.resets.clear();
@@ -164,7 +165,21 @@ TEST_P(Documents, FlagsThatAreAllZeroChangeNoBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Documents, testing::ValuesIn(tiny_families()));
+TEST(StateAtTheBeginning, IsNoStateOfDocumentsInsideARow) {
+  for (const char* kind : {"x070+state", "x060+state", "x052+state"}) {
+    const ModelSpec spec = tiny_model(kind, DType::f32);
+    ModelRunner runner(family_of(spec.arch).make(spec));
+    RunInput in = random_input(runner.model(), kRows, kTokens);
+    in.resets = flags();
+    try {
+      runner.forward(in);
+      ADD_FAILURE() << kind << ": nothing was refused";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::bad_input);
+      EXPECT_NE(std::string(e.what()).find("--doc_reset 0"), std::string::npos) << e.what();
+    }
+  }
+}
 
 }  // namespace
 }  // namespace rk::test

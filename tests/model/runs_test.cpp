@@ -6,12 +6,6 @@
 namespace rk::test {
 namespace {
 
-ModelRunner lively_runner(ModelSpec spec, int threads = 2) { return ModelRunner(family_of(spec.arch).make(spec), threads); }
-
-void set_lively(ModelRunner& runner) {
-  runner.set_all([](const Param& p) { return lively_values(p); });
-}
-
 void expect_close(const RunOutput& a, const RunOutput& b, double limit, const std::string& what) {
   EXPECT_LE(std::abs(a.loss - b.loss), limit * std::abs(b.loss)) << what;
   EXPECT_LE(distance(a.logits, b.logits), limit) << what;
@@ -29,23 +23,16 @@ void expect_same_bits(const RunOutput& a, const RunOutput& b, const std::string&
   EXPECT_EQ(a.dinitial_state, b.dinitial_state) << what;
 }
 
-// With state at both ends.
-RunInput carried_input(const Model& model, int64_t B, int64_t T) {
-  RunInput in = random_input(model, B, T);
-  in.initial_state = random_states(model, B, 100);
-  in.dfinal_state = random_state_gradients(model, B, 200, 0.05);
-  in.want_dinitial = true;
-  in.l2_factor = 1e-2;
-  return in;
-}
-
 const std::vector<std::vector<int64_t>> kSegmentations{{9, 8}, {1, 5, 4, 7}, {16, 1}, std::vector<int64_t>(17, 1)};
 
-class Segments : public EveryFamily {};
+class AnyModel : public testing::TestWithParam<std::string> {
+ protected:
+  static ModelSpec spec(DType dtype, int64_t n_layer = 2) { return tiny_model(GetParam(), dtype, n_layer); }
+};
+INSTANTIATE_TEST_SUITE_P(Kinds, AnyModel, testing::ValuesIn(tiny_kinds()), kind_name);
 
-TEST_P(Segments, EqualTheWholeInDouble) {
-  ModelRunner runner = lively_runner(spec(DType::f64));
-  set_lively(runner);
+TEST_P(AnyModel, SegmentsEqualTheWholeInDouble) {
+  LivelyRunner runner(spec(DType::f64));
   RunInput in = carried_input(runner.model(), 2, 17);
   const RunOutput whole = runner.train(in);
   for (const auto& segments : kSegmentations)
@@ -58,9 +45,8 @@ TEST_P(Segments, EqualTheWholeInDouble) {
       }
 }
 
-TEST_P(Segments, TruncationStopsGradientsButNotValues) {
-  ModelRunner runner = lively_runner(spec(DType::f64));
-  set_lively(runner);
+TEST_P(AnyModel, TruncationStopsGradientsButNotValues) {
+  LivelyRunner runner(spec(DType::f64));
   RunInput in = carried_input(runner.model(), 2, 17);
   in.dfinal_state.clear();
   in.segments = {1, 5, 4, 7};
@@ -106,10 +92,9 @@ TEST_P(Segments, TruncationStopsGradientsButNotValues) {
   for (const auto& [name, g] : by_layer.grads) EXPECT_LE(distance(sum.at(name), g), 1e-11) << name;
 }
 
-TEST_P(Segments, TokenByTokenDecodesTheSameLogits) {
+TEST_P(AnyModel, TokenByTokenDecodesTheSameLogits) {
   for (DType dtype : {DType::f64, DType::f32}) {
-    ModelRunner runner = lively_runner(spec(dtype));
-    set_lively(runner);
+    LivelyRunner runner(spec(dtype));
     RunInput in = random_input(runner.model(), 2, 17);
     in.targets.clear();
     const RunOutput whole = runner.forward(in);
@@ -118,13 +103,10 @@ TEST_P(Segments, TokenByTokenDecodesTheSameLogits) {
   }
 }
 
-class Recomputation : public EveryFamily {};
-
-TEST_P(Recomputation, GivesTheSameBits) {
+TEST_P(AnyModel, RecomputationGivesTheSameBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16})
     for (PlanOrder order : {PlanOrder::layer, PlanOrder::segment}) {
-      ModelRunner runner = lively_runner(spec(dtype, 3));
-      set_lively(runner);
+      LivelyRunner runner(spec(dtype, 3));
       RunInput in = carried_input(runner.model(), 2, 17);
       in.segments = {7, 10};
       in.order = order;
@@ -136,12 +118,9 @@ TEST_P(Recomputation, GivesTheSameBits) {
     }
 }
 
-class KeepingLess : public EveryFamily {};
-
-TEST_P(KeepingLess, GivesTheSameBits) {
+TEST_P(AnyModel, KeepingLessGivesTheSameBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
-    ModelRunner runner = lively_runner(spec(dtype, 3));
-    set_lively(runner);
+    LivelyRunner runner(spec(dtype, 3));
     RunInput in = carried_input(runner.model(), 2, 17);
     in.segments = {7, 10};
     const RunOutput all = runner.train(in);
@@ -152,14 +131,11 @@ TEST_P(KeepingLess, GivesTheSameBits) {
   }
 }
 
-class Threads : public EveryFamily {};
-
-TEST_P(Threads, DoNotChangeBits) {
+TEST_P(AnyModel, ThreadsDoNotChangeBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
     RunOutput first;
     for (int threads : {1, 2, 5}) {
-      ModelRunner runner = lively_runner(spec(dtype), threads);
-      set_lively(runner);
+      LivelyRunner runner(spec(dtype), threads);
       const RunOutput out = runner.train(carried_input(runner.model(), 3, 33));
       if (threads == 1) first = out;
       expect_same_bits(out, first, cat(name_of(dtype), ", ", threads, " threads"));
@@ -167,30 +143,24 @@ TEST_P(Threads, DoNotChangeBits) {
   }
 }
 
-class HeadChunk : public EveryFamily {};
-
-TEST_P(HeadChunk, ChangesNothingButRounding) {
+TEST(HeadChunk, ChangesNothingButRounding) {
   RunOutput first;
   for (int64_t chunk : {0, 1, 3, 34, 1000}) {
-    ModelSpec chunked = spec(DType::f64);
-    chunked.head_chunk = chunk;
-    ModelRunner runner = lively_runner(chunked);
-    set_lively(runner);
+    ModelSpec spec = tiny_spec(DType::f64);
+    spec.head_chunk = chunk;
+    LivelyRunner runner(spec);
     const RunOutput out = runner.train(carried_input(runner.model(), 2, 17));
     if (chunk == 0) first = out;
     expect_close(out, first, 1e-13, cat("head_chunk ", chunk));
   }
 }
 
-class Memory : public EveryFamily {};
-
-TEST_P(Memory, DryRunFindsTheExactPeaks) {
+TEST_P(AnyModel, DryRunFindsTheExactPeaks) {
   for (DType dtype : {DType::f64, DType::bf16})
     for (PlanOrder order : {PlanOrder::layer, PlanOrder::segment})
       for (bool grad_cp : {false, true})
         for (const auto& segments : kSegmentations) {
-          ModelRunner runner = lively_runner(spec(dtype));
-          set_lively(runner);
+          LivelyRunner runner(spec(dtype));
           RunInput in = carried_input(runner.model(), 2, 17);
           in.order = order;
           in.grad_cp = grad_cp;
@@ -210,11 +180,9 @@ TEST(Bf16, StaysCloseToFp32) {
   spec.head_size = 16;
   spec.vocab_size = 50;
   spec = family_of("x070").spec_for_new(spec);
-  ModelRunner exact = lively_runner(spec);
+  LivelyRunner exact(spec);
   spec.dtype = DType::bf16;
-  ModelRunner rounded = lively_runner(spec);
-  set_lively(exact);
-  set_lively(rounded);
+  LivelyRunner rounded(spec);
   const RunInput in = random_input(exact.model(), 2, 40);
   const RunOutput a = rounded.train(in), b = exact.train(in);
   EXPECT_NEAR(a.loss, b.loss, 0.02 * b.loss);
@@ -228,11 +196,8 @@ TEST(Bf16, StaysCloseToFp32) {
   EXPECT_LT(distances[distances.size() / 2], 0.05);
 }
 
-class Frozen : public EveryFamily {};
-
-TEST_P(Frozen, ParametersGetNoGradientAndOthersKeepTheirs) {
-  ModelRunner runner = lively_runner(spec(DType::f32));
-  set_lively(runner);
+TEST_P(AnyModel, FrozenParametersGetNoGradientAndOthersKeepTheirs) {
+  LivelyRunner runner(spec(DType::f32));
   const RunInput in = carried_input(runner.model(), 2, 17);
   const RunOutput all = runner.train(in);
   const auto frozen = [](const std::string& name) { return name.size() % 3 == 0 || name == "emb.weight"; };
@@ -249,13 +214,23 @@ TEST_P(Frozen, ParametersGetNoGradientAndOthersKeepTheirs) {
   EXPECT_EQ(some.scratch_peak, some.scratch_capacity);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Segments, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, Recomputation, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, KeepingLess, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, Threads, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, HeadChunk, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, Memory, testing::ValuesIn(tiny_families()));
-INSTANTIATE_TEST_SUITE_P(Families, Frozen, testing::ValuesIn(tiny_families()));
+// Numbers of the residual stream that are dropped depend on their place alone.
+TEST_P(AnyModel, DroppedNumbersAreTheSameInEveryOrder) {
+  LivelyRunner runner(spec(DType::f64));
+  RunInput in = carried_input(runner.model(), 2, 17);
+  const RunOutput all = runner.train(in);
+  in.dropout = {.p = 0.3, .seed = 4};
+  const RunOutput whole = runner.train(in);
+  EXPECT_GT(distance(whole.logits, all.logits), 0.05);
+  for (const auto& segments : kSegmentations)
+    for (PlanOrder order : {PlanOrder::layer, PlanOrder::segment})
+      for (bool grad_cp : {false, true}) {
+        in.segments = segments;
+        in.order = order;
+        in.grad_cp = grad_cp;
+        expect_close(runner.train(in), whole, 1e-11, cat(segments.size(), " segments, order ", static_cast<int>(order), ", ", grad_cp));
+      }
+}
 
 }  // namespace
 }  // namespace rk::test

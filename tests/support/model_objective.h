@@ -9,13 +9,12 @@ namespace rk::test {
 // loss + <dfinal, final state>: what the gradients belong to.
 class Objective {
  public:
-  Objective(const ModelSpec& spec, int64_t T) : runner_(family_of(spec.arch).make(spec)) {
+  Objective(const ModelSpec& spec, int64_t T, const DropoutRule& dropout = {}) : runner_(family_of(spec.arch).make(spec)) {
     for (const Param& p : runner_.model().params.all()) weights_[p.name] = lively_values(p);
     for (const auto& [name, values] : weights_) runner_.set(name, values);
-    in_ = random_input(runner_.model(), 2, T);
-    in_.initial_state = random_states(runner_.model(), 2, 100);
-    in_.dfinal_state = random_state_gradients(runner_.model(), 2, 200, 0.05);
-    in_.want_dinitial = true;
+    in_ = carried_input(runner_.model(), 2, T);
+    in_.l2_factor = 0;
+    in_.dropout = dropout;
     value();
   }
   double value() {

@@ -30,6 +30,7 @@ struct RunInput {
   double loss_scale = 1;                 // d objective / d loss
   double l2_factor = 0;                  // L2Wrap: factor / (B T)
   std::vector<double> l2_scales;         // in place of that, one for each segment
+  DropoutRule dropout;                   // places follow from the segments
   bool truncated = false, grad_cp = false, keep_less = false;
   PlanOrder order = PlanOrder::layer;
   Values initial_state, dfinal_state;  // missing entries are zero; empty maps are not handed over at all
@@ -139,6 +140,9 @@ class ModelRunner {
       s.resets = part(pool, in.resets, in, t, T, DType::u8);
       s.scale = in.loss_scale / counted(in);
       s.l2_scale = in.l2_scales.empty() ? in.l2_factor / static_cast<double>(in.B * in.T) : in.l2_scales[result.size()];
+      s.dropout = in.dropout;
+      s.dropout.first_token = t;
+      s.dropout.row_tokens = in.T;
       s.loss_sum = loss_sum;
       if (s.targets) s.row_loss = pool.take(acc, {in.B, T});
       s.logits = pool.take(acc, {in.B, T, model_->n_vocab});

@@ -1,4 +1,4 @@
-// Small models with weights that let every gradient live.
+// Small models of all families with weights that let every gradient live.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -38,20 +38,28 @@ inline ModelSpec tiny_rwkv4(DType dtype, int64_t n_layer = 2, const OldParts& ol
   return s;
 }
 
-// What tests of all families run over.
-struct TinyFamily {
-  const char* name;
-  ModelSpec (*spec)(DType dtype, int64_t n_layer);
-};
-inline std::vector<TinyFamily> tiny_families() {
-  return {{"rwkv7", [](DType dtype, int64_t n_layer) { return tiny_spec(dtype, n_layer); }},
-          {"rwkv4", [](DType dtype, int64_t n_layer) { return tiny_rwkv4(dtype, n_layer); }}};
+// A model of any family: its architecture, "+state" behind it where blocks have a trained state at the beginning.
+inline ModelSpec tiny_model(const std::string& kind, DType dtype, int64_t n_layer = 2) {
+  const std::string arch = kind.substr(0, kind.find('+'));
+  ModelSpec s = tiny_spec(dtype, n_layer);
+  if (arch == "x040") s = tiny_rwkv4(dtype, n_layer);
+  s.time_state = arch != kind;
+  if (arch != "x052" && !arch.starts_with("x060")) return s;
+  s.arch = arch;
+  s.dim_ffn = 24;
+  s.mix_lora = 3;
+  s.head_size_divisor = 8;
+  return s;
 }
-inline void PrintTo(const TinyFamily& family, std::ostream* out) { *out << family.name; }
-class EveryFamily : public testing::TestWithParam<TinyFamily> {
- protected:
-  static ModelSpec spec(DType dtype, int64_t n_layer = 2) { return GetParam().spec(dtype, n_layer); }
-};
+inline const std::vector<std::string>& tiny_kinds() {
+  static const std::vector<std::string> kinds{"x070", "x070+state", "x060", "x060+state", "x060a", "x060b", "x052", "x052+state", "x040"};
+  return kinds;
+}
+inline std::string kind_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  std::replace(name.begin(), name.end(), '+', '_');
+  return name;
+}
 
 // Normal numbers around 1 for norms, around 0 otherwise, that bf16 holds exactly.
 inline std::vector<double> lively_values(const Param& p, uint64_t seed = 1) {
@@ -65,6 +73,14 @@ inline std::vector<double> lively_values(const Param& p, uint64_t seed = 1) {
   }
   return values;
 }
+
+// A model with such weights.
+class LivelyRunner : public ModelRunner {
+ public:
+  explicit LivelyRunner(const ModelSpec& spec, int threads = 2) : ModelRunner(family_of(spec.arch).make(spec), threads) {
+    set_all([](const Param& p) { return lively_values(p); });
+  }
+};
 
 inline std::vector<double> normals(size_t n, uint64_t seed, double scale = 1) {
   const Random random(seed, 77);
@@ -127,6 +143,17 @@ inline std::vector<double> with_exponents_of(const Model& model, const std::stri
     triple[2] = exponent;
   });
   return x;
+}
+
+inline bool begins_by_itself(const Model& model) { return model.params.find("blocks.0.att.time_state") != nullptr; }
+// With states at both ends, and L2Wrap; without a first state where the model has one of its own.
+inline RunInput carried_input(const Model& model, int64_t B, int64_t T) {
+  RunInput in = random_input(model, B, T);
+  if (!begins_by_itself(model)) in.initial_state = random_states(model, B, 100);
+  in.dfinal_state = random_state_gradients(model, B, 200, 0.05);
+  in.want_dinitial = true;
+  in.l2_factor = 1e-2;
+  return in;
 }
 
 // ||a - b|| / ||b||, 0 where both are 0.

@@ -1,17 +1,16 @@
 // Forward: a block walks a strip of rows forwards in time, four at a time, with the row before in registers. Rows to come
 // wait in shared memory.
-// Moves (1 + N) [R,C]: x in, N mixes out.
-#pragma once
+// Moves (1 + N) [R,C]: x in, N mixes out; weights of tokens add N.
 #include "kernels/common/mma.cuh"
-#include "kernels/norm_mix/op.h"
 #include "kernels/norm_mix/rows_cuda.cuh"
 
 namespace rk::cuda {
+namespace {
 
-inline constexpr int kForwardGroup = 4;
-inline constexpr int64_t kForwardStrip = 32;
+constexpr int kForwardGroup = 4;
+constexpr int64_t kForwardStrip = 32;
 
-template <class T, int N>
+template <class T, int N, Weights WEIGHTS>
 struct ForwardRows {
   const T *x, *weight, *bias, *state_in;
   T* state_out;
@@ -21,7 +20,7 @@ struct ForwardRows {
   int64_t R, length;
   int C;
   float eps;
-  bool mu_of_self;
+  TokenWeights<const T*, N, WEIGHTS> more;  // y may be more
 };
 
 template <class T, int N>
@@ -30,8 +29,8 @@ struct ForwardShared {
   using Packs = OwnPacks<Pack<T, kWide<T>>, kBias + 1>;
 };
 
-template <class T, int N, int THREADS, int BLOCKS, bool RESETS>
-__global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<T, N> a) {
+template <class T, int N, Weights WEIGHTS, int THREADS, int BLOCKS, bool RESETS>
+__global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<T, N, WEIGHTS> a) {
   constexpr int W = kWide<T>, G = kForwardGroup;
   using P = Pack<T, W>;
   using Shared = ForwardShared<T, N>;
@@ -46,7 +45,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
   [[maybe_unused]] uint32_t cut = 0;
   if constexpr (RESETS) {
     const int64_t row = begin + threadIdx.x % 32;
-    cut = __ballot_sync(kWholeWarp, row < end && a.resets[row]);
+    cut = __ballot_sync(kWholeWarp, row < end && a.resets && a.resets[row]);
   }
 
   // Rows behind the strip come as zeros and are not used.
@@ -106,18 +105,24 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
         if (a.state_in && !begins) load(a.state_in + b * a.C + c, before);
       }
       if (row >= begin) {
-        float from[W];
+        P own[N];
+        if constexpr (WEIGHTS == Weights::of_token) {
 #pragma unroll
-        for (int j = 0; j < W; ++j) {
-          from[j] = a.mu_of_self ? before[j] : here[j];
-          before[j] = (a.mu_of_self ? here[j] : before[j]) - from[j];
+          for (int m = 0; m < N; ++m) own[m] = load_pack<W>(a.more.at[m] + row * a.C + c);
         }
 #pragma unroll
         for (int m = 0; m < N; ++m) {
           float mu[W], out[W];
           load(packs.at(Shared::kMu + m)->x, mu);
+          if constexpr (WEIGHTS == Weights::of_token) {
+            to_floats(own[m], out);
 #pragma unroll
-          for (int j = 0; j < W; ++j) out[j] = from[j] + before[j] * mu[j];
+            for (int j = 0; j < W; ++j) mu[j] += out[j];
+          }
+#pragma unroll
+          for (int j = 0; j < W; ++j) {
+            out[j] = WEIGHTS == Weights::of_self ? before[j] + (here[j] - before[j]) * mu[j] : here[j] + (before[j] - here[j]) * mu[j];
+          }
           store(a.y[m] + row * a.C + c, out);
         }
       }
@@ -132,39 +137,52 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
   }
 }
 
-// state_out: where last rows go, not state_in's memory.
-template <class T, int N>
+template <class T, int N, Weights WEIGHTS>
 void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_out, int threads) {
-  ForwardRows<T, N> rows{.x = a.x.as<T>(),
-                         .weight = a.weight.as<T>(),
-                         .bias = a.bias.as<T>(),
-                         .state_in = maybe<T>(a.state_in),
-                         .state_out = maybe<T>(state_out),
-                         .mu = {},
-                         .y = {},
-                         .resets = reset_flags(a.resets),
-                         .R = a.x.shape[0] * a.x.shape[1],
-                         .length = a.x.shape[1],
-                         .C = static_cast<int>(a.x.shape[2]),
-                         .eps = static_cast<float>(a.eps),
-                         .mu_of_self = a.mu_of_self};
+  ForwardRows<T, N, WEIGHTS> rows{.x = a.x.as<T>(),
+                                  .weight = a.weight.as<T>(),
+                                  .bias = a.bias.as<T>(),
+                                  .state_in = maybe<T>(a.state_in),
+                                  .state_out = maybe<T>(state_out),
+                                  .mu = {},
+                                  .y = {},
+                                  .resets = reset_flags(a.resets),
+                                  .R = a.x.shape[0] * a.x.shape[1],
+                                  .length = a.x.shape[1],
+                                  .C = static_cast<int>(a.x.shape[2]),
+                                  .eps = static_cast<float>(a.eps),
+                                  .more = {}};
   for (size_t m = 0; m < N; ++m) {
     rows.mu[m] = a.mu[m].as<T>();
     rows.y[m] = a.y[m].as<T>();
+    if constexpr (WEIGHTS == Weights::of_token) rows.more.at[m] = a.more[m].as<T>();
   }
   const Launch strips{.grid = static_cast<unsigned>(ceil_div(rows.R, kForwardStrip)),
                       .block = static_cast<unsigned>(threads),
                       .shared = ForwardShared<T, N>::Packs::bytes(threads)};
-  const auto launch_for = [&]<bool RESETS>() {
-    if (threads <= 256) {
-      launch(ex, norm_mix_forward < T, N, 256, N == 1 ? 4 : 3, RESETS >, strips, rows);
-    } else if (threads <= 320) {
-      launch(ex, norm_mix_forward<T, N, 320, 2, RESETS>, strips, rows);
-    } else {
-      launch(ex, norm_mix_forward < T, N, kMaxRowThreads, N == 1 ? 2 : 1, RESETS >, strips, rows);
-    }
-  };
-  rows.resets ? launch_for.template operator()<true>() : launch_for.template operator()<false>();
+  // One or six mixes have kernels for each width of a row, and for rows without resets.
+  if constexpr (N == 1 || N == 6) {
+    const auto launch_for = [&]<bool RESETS>() {
+      if (threads <= 256) {
+        launch(ex, norm_mix_forward < T, N, WEIGHTS, 256, N == 1 ? 4 : 3, RESETS >, strips, rows);
+      } else if (threads <= 320) {
+        launch(ex, norm_mix_forward<T, N, WEIGHTS, 320, 2, RESETS>, strips, rows);
+      } else {
+        launch(ex, norm_mix_forward < T, N, WEIGHTS, kMaxRowThreads, N == 1 ? 2 : 1, RESETS >, strips, rows);
+      }
+    };
+    rows.resets ? launch_for.template operator()<true>() : launch_for.template operator()<false>();
+  } else {
+    launch(ex, norm_mix_forward < T, N, WEIGHTS, WEIGHTS == Weights::of_token ? kTwoOf320 : kThreeOf256, 1, true >, strips, rows);
+  }
+}
+
+}  // namespace
+
+void run_fused(const Exec& ex, const NormMixForward& a, Weights weights, const Tensor& state_out, int threads) {
+  with_mixes(a.n, weights, [&]<int N, Weights WEIGHTS>() {
+    with_dtype(a.x.dtype, [&]<class T>() { run_forward<T, N, WEIGHTS>(ex, a, state_out, threads); });
+  });
 }
 
 }  // namespace rk::cuda
