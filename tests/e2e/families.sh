@@ -50,4 +50,7 @@ check "segments are refused" contains "$("$rookery" train --proj_dir x "${run[@]
 check "state tuning ends" equal $? 0
 check "its rates are told" grep -q "defaults of state tuning: lr_init 1" shown
 check "its file holds states alone" equal "$("$rookery" inspect states/rwkv-final.pth --tensors | grep -c 'att.time_state')" 2
+"$rookery" convert states merged.safetensors > /dev/null
+text() { "$rookery" generate "$1" --tokenizer ids --prompt "1 2 3" --length 12 --temperature 0 2> /dev/null; }
+check "a folder makes a model of both" equal "$(text merged.safetensors)" "$(text states)"
 finish
