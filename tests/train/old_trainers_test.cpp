@@ -131,7 +131,7 @@ TEST(OldTrainers, NamesOfArchitectures) {
   const RunConfig c = planned("--my_testing x060c --n_layer 1");
   EXPECT_EQ(c.arch, "x060");
   EXPECT_TRUE(has_note(c, "never selects its class x060c"));
-  EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 96").dim_ffn, 384);
+  EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 128").dim_ffn, 512);
   EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 64 --dim_ffn 96").dim_ffn, 96);
   expect_contains(refusal("--my_testing r3 --my_pile_stage 3"), {"--my_testing r3", "preview", "x052"});
   expect_contains(refusal("--my_testing a --my_pile_stage 3"), {"--my_testing a", "attention"});
@@ -146,6 +146,13 @@ TEST(OldTrainers, WhatCannotBeTogether) {
   expect_contains(refusal("--my_testing x060 --train_type states --doc_reset 1 --load_model \"\""), {"start state", "--doc_reset 1"});
   expect_contains(refusal("--train_type states --load_model m.pth --strategy deepspeed_stage_2_offload"), {"--offload", "--state_tune"});
   EXPECT_EQ(planned("--my_pile_stage 0 --n_embd 64 --dim_att 96").dim_att, 96) << "RWKV-4";
+}
+
+TEST(OldTrainers, WhatChangesNothingIsSaid) {
+  EXPECT_TRUE(has_note(planned("--head_size_divisor 8"), "--head_size_divisor has no effect: RWKV-7"));
+  EXPECT_TRUE(has_note(planned("--my_pile_stage 3 --head_size_a 64"), "--head_size has no effect: RWKV-4"));
+  EXPECT_TRUE(has_note(planned("--my_pile_stage 3 --tiny_att_dim 8"), "--tiny_att_dim 8 has no effect"));
+  EXPECT_FALSE(has_note(planned("--my_testing x060 --head_size_divisor 8"), "head_size_divisor"));
 }
 
 TEST(OldTrainers, StateTuning) {
