@@ -35,8 +35,7 @@ TEST_P(OldModel, ChunksOfTheHeadChangeNothingButRounding) {
   for (int64_t chunk : {0, 1, 3, 7, 1000}) {
     ModelSpec spec = tiny_rwkv4(DType::f64, c.n_layer, c.parts);
     spec.head_chunk = chunk;
-    ModelRunner runner(family_of("x040").make(spec), chunk == 3 ? 1 : 3);
-    runner.set_all([](const Param& p) { return lively_values(p); });
+    LivelyRunner runner(spec, chunk == 3 ? 1 : 3);
     RunInput in = random_input(runner.model(), 2, c.T);
     in.l2_factor = 1e-2;
     in.grad_cp = chunk == 1;
@@ -54,12 +53,37 @@ TEST_P(OldModel, Bf16StaysCloseToFp32) {
   const OldCase& c = GetParam();
   std::vector<RunOutput> outs;
   for (DType dtype : {DType::f32, DType::bf16}) {
-    ModelRunner runner(family_of("x040").make(tiny_rwkv4(dtype, c.n_layer, c.parts)));
-    runner.set_all([](const Param& p) { return lively_values(p); });
+    LivelyRunner runner(tiny_rwkv4(dtype, c.n_layer, c.parts));
     outs.push_back(runner.train(random_input(runner.model(), 2, c.T)));
   }
   EXPECT_NEAR(outs[1].loss, outs[0].loss, 0.02 * outs[0].loss);
   EXPECT_LT(distance(outs[1].logits, outs[0].logits), 0.05);
+}
+
+TEST_P(OldModel, ThreadsDoNotChangeBits) {
+  const OldCase& c = GetParam();
+  RunOutput first;
+  for (int threads : {1, 2, 5}) {
+    LivelyRunner runner(tiny_rwkv4(DType::bf16, c.n_layer, c.parts), threads);
+    const RunOutput out = runner.train(random_input(runner.model(), 3, c.T));
+    if (threads == 1) first = out;
+    EXPECT_EQ(out.logits, first.logits);
+    EXPECT_EQ(out.grads, first.grads);
+  }
+}
+
+TEST_P(OldModel, FrozenParametersGetNoGradientAndOthersKeepTheirs) {
+  const OldCase& c = GetParam();
+  LivelyRunner runner(tiny_rwkv4(DType::f32, c.n_layer, c.parts));
+  const RunInput in = random_input(runner.model(), 2, c.T);
+  const RunOutput all = runner.train(in);
+  for (size_t third : {0, 1, 2}) {
+    const auto frozen = [&](const std::string& name) { return name.size() % 3 == third; };
+    for (Param& p : runner.model().params.all()) p.trainable = !frozen(p.name);
+    const RunOutput some = runner.train(in);
+    for (const auto& [name, g] : all.grads) EXPECT_EQ(some.grads.at(name), frozen(name) ? std::vector<double>(g.size()) : g) << name;
+    EXPECT_EQ(some.scratch_peak, some.scratch_capacity);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Parts, OldModel,
