@@ -136,5 +136,29 @@ TEST(Load, PartialReturnsWhatIsMissing) {
   EXPECT_EQ(loaded.size(), model->params.all().size() - 1);
 }
 
+// A file of plain weights is one of a model that begins from a trained state, too: the state is fresh.
+TEST(Load, StatesAtTheBeginningMayBeMissing) {
+  for (const char* kind : {"x060+state", "x052+state", "x070+state"}) {
+    ModelSpec spec = test::tiny_model(kind, DType::f32);
+    spec.n_embd = spec.dim_att = spec.dim_ffn = 32;
+    const auto model = family_of(spec.arch).make(spec);
+    FakeFile file = file_of(*model);
+    std::erase_if(file.infos, [](const TensorInfo& t) { return t.name.ends_with("time_state"); });
+    EXPECT_FALSE(family_of(spec.arch).spec_from_file({}, file.infos, "f.pth").time_state) << kind;
+    ModelSpec asked;
+    asked.time_state = true;
+    EXPECT_TRUE(family_of(spec.arch).spec_from_file(asked, file.infos, "f.pth").time_state) << kind;
+    Loaded loaded;
+    const auto missing = load(*model, file, false, loaded);
+    ASSERT_EQ(missing.size(), 2u) << kind;
+    EXPECT_EQ(missing[0]->name, "blocks.0.att.time_state");
+    EXPECT_EQ(missing[0]->init.kind, InitKind::constant);
+    EXPECT_EQ(missing[0]->init.value, 0);
+    EXPECT_EQ(missing[0]->shape, (Shape{4, 8, 8}));
+    std::erase_if(file.infos, [](const TensorInfo& t) { return t.name == "blocks.1.ln1.bias"; });
+    EXPECT_NE(refusal(*model, file).find("the model's blocks.1.ln1.bias is missing"), std::string::npos) << kind;
+  }
+}
+
 }  // namespace
 }  // namespace rk

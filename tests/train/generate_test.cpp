@@ -8,6 +8,7 @@
 #include "io/tensor_file.h"
 #include "model/families.h"
 #include "params/init.h"
+#include "support/model_runner.h"
 #include "train/generator.h"
 #include "train/resized.h"
 #include "train/token_choice.h"
@@ -61,13 +62,15 @@ TEST(ResizedRows, LieBetweenRows) {
 }
 
 // A small model with values that are not the fresh ones, whose outputs would be zero.
-std::string make_model() {
+std::string make_model(const std::string& arch = "x070", bool time_state = false) {
   ModelSpec spec;
+  spec.arch = arch;
+  spec.time_state = time_state;
   spec.n_layer = 2;
   spec.n_embd = 32;
   spec.head_size = 16;
   spec.vocab_size = 50;
-  const Family& family = family_of("x070");
+  const Family& family = family_of(arch);
   const auto model = family.make(family.spec_for_new(spec));
   std::vector<TensorInfo> infos;
   for (const Param& p : model->params.all()) {
@@ -88,10 +91,20 @@ std::string make_model() {
   return path;
 }
 
-TEST(Generator, SegmentsOfAPromptDoNotMatter) {
-  const std::string path = make_model();
+std::vector<int32_t> some_tokens(int32_t n) {
   std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 600; ++i) tokens.push_back((i * i + 7) % 50);
+  for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i + 7) % 50);
+  return tokens;
+}
+
+class OfFamily : public testing::TestWithParam<std::pair<const char*, bool>> {};  // architecture, whether texts begin from a trained state
+INSTANTIATE_TEST_SUITE_P(Families, OfFamily,
+                         testing::Values(std::pair{"x070", false}, std::pair{"x070", true}, std::pair{"x060", true},
+                                         std::pair{"x052", true}, std::pair{"x040", false}));
+
+TEST_P(OfFamily, SegmentsOfAPromptDoNotMatter) {
+  const std::string path = make_model(GetParam().first, GetParam().second);
+  const std::vector<int32_t> tokens = some_tokens(600);
   Generator at_once(path, DType::f64, {.threads = 2}), one_by_one(path, DType::f64, {.threads = 1});
   const auto a = at_once.feed(tokens);
   std::span<const double> b;
@@ -104,6 +117,30 @@ TEST(Generator, SegmentsOfAPromptDoNotMatter) {
   }
   EXPECT_GT(spread, 0.1) << "the logits say something";
   EXPECT_EQ(at_once.metadata().at("tokenizer"), "bytes");
+  std::remove(path.c_str());
+}
+
+// Before the first text and after forget(), as in training.
+TEST_P(OfFamily, TextsBeginAsTheModelSays) {
+  const std::string path = make_model(GetParam().first, GetParam().second);
+  const std::vector<int32_t> tokens = some_tokens(20);
+  const auto tensors = open_tensor_file(path)->tensors();
+  const Family& family = family_of_file(tensors, path);
+  ModelSpec spec = family.spec_from_file({}, tensors, path);
+  EXPECT_EQ(spec.time_state, GetParam().second);
+  spec.dtype = DType::f64;
+  test::ModelRunner runner(family.make(spec));
+  runner.load(path);
+  test::RunInput in;
+  in.T = 20;
+  in.tokens = tokens;
+  const std::vector<double> logits = runner.forward(in).logits;
+  Generator generator(path, DType::f64, {.threads = 1});
+  for (int text = 0; text < 2; ++text) {
+    const auto last = generator.feed(tokens);
+    for (size_t i = 0; i < last.size(); ++i) EXPECT_NEAR(last[i], logits[19 * 50 + i], 1e-11) << text;
+    generator.forget();
+  }
   std::remove(path.c_str());
 }
 
