@@ -137,17 +137,18 @@ struct Slice {
   }
 };
 
-// The same by weights, with sums in units of 2^top and G in units of 2^-top. The tape holds units and y. The decay's gradient is the sum
-// over tokens t of kept times G behind t times the state before t: on the way there of what tokens of the slice give to G (`pairs`), on the
-// way back of what comes from behind it (a, b: the sum of states, each kept until there).
+// The same by weights, with sums in units of 2^top and G in units of 2^-top. The tape holds units, y and two sums. The decay's gradient is
+// the sum over tokens t of kept times G behind t times the state before t: on the way there of what tokens of the slice give to G
+// (`pairs`), on the way back of what comes from behind it (a, b: the sum of states, each as it is when the last token comes).
 template <class T, int WIDTH>
 struct NearSlice {
   const Slice<T, WIDTH>& s;
   const Weights<WIDTH>& weights;
   const Tokens<T, WIDTH>& v;
+
   __device__ __forceinline__ void go(const Tokens<T, WIDTH>& dy, float (&state_a)[WIDTH], float (&state_b)[WIDTH], Sum (&g)[WIDTH],
                                      ChannelSums<WIDTH>& sums) const {
-    float since[WIDTH], a[WIDTH] = {}, b[WIDTH] = {};  // since: what is left after t tokens
+    float since[WIDTH], a[WIDTH] = {}, b[WIDTH] = {}, pairs[WIDTH] = {};  // since: what is left after t tokens
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) {
       g[i] = {0, 0, -weights.top[i]};
@@ -163,9 +164,9 @@ struct NearSlice {
         const float kept = s.c.kept[i], w = weights.w[t][i], wv = w * value[i], one = fast_reciprocal(state_b[i] + s.c.own[i] * w);
         y[i] = (state_a[i] + s.c.own[i] * wv) * one;
         unit[i] = incoming[i] * one;
-        sums.ddecay[i] += unit[i] * (a[i] - y[i] * b[i]);
-        a[i] = (a[i] + state_a[i]) * kept;
-        b[i] = (b[i] + state_b[i]) * kept;
+        pairs[i] += unit[i] * (a[i] - y[i] * b[i]);
+        a[i] = a[i] * kept + state_a[i];
+        b[i] = b[i] * kept + state_b[i];
         state_a[i] = state_a[i] * kept + wv;
         state_b[i] = state_b[i] * kept + w;
         const float share = since[i] * unit[i];
@@ -178,6 +179,8 @@ struct NearSlice {
     }
     s.tape.put(0, 2, a);
     s.tape.put(1, 2, b);
+#pragma unroll
+    for (int i = 0; i < WIDTH; ++i) sums.ddecay[i] += s.c.kept[i] * pairs[i];
   }
   template <class Each>
   __device__ __forceinline__ void come_back(const Sum (&g)[WIDTH], ChannelSums<WIDTH>& sums, const Each& each) const {
@@ -189,7 +192,7 @@ struct NearSlice {
       const float power = fast_exp2(g[i].p + weights.top[i]);
       ga[i] = g[i].a * power;
       gb[i] = g[i].b * power;
-      sums.ddecay[i] += ga[i] * a[i] + gb[i] * b[i];
+      sums.ddecay[i] += s.c.kept[i] * (ga[i] * a[i] + gb[i] * b[i]);
     }
 #pragma unroll
     for (int t = kTokens - 1; t >= 0; --t) {
@@ -271,10 +274,10 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
     if (scans) G = sums.template scan<false>(G, thread, n_warps, scan_decay);
     __syncthreads();
     sums.get(at, g);
+    T *const dk = p.dk + offset, *const dv = p.dv + offset;
     const auto write = [&](int t, const float(&dkey)[WIDTH], const float(&dvalue)[WIDTH]) {
-      if (!at.inside) return;
-      store(p.dk + offset + t * stride, dkey);
-      store(p.dv + offset + t * stride, dvalue);
+      store(dk + t * stride, dkey);
+      store(dv + t * stride, dvalue);
     };
     if (near) {
       near_slice.come_back(g, channel_sums, write);

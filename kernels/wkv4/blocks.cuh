@@ -65,8 +65,8 @@ template <int WIDTH>
 struct Place {
   static constexpr int kChannels = 32 * WIDTH;
   int lane, warp, row, first;  // of the batch; the block's first channel
-  int channel;                 // the first of its own; beyond the last one it reads the last ones
-  bool inside;                 // and writes nothing
+  int channel;  // the first of its own. Lanes beyond the last channel repeat it: what they write to device memory are the same bits
+  bool inside;  // is not a repetition
 
   explicit __device__ Place(const Sizes& s)
       : lane(static_cast<int>(threadIdx.x) % 32),
@@ -201,12 +201,15 @@ struct WarpSums {
   int tokens[kMaxWarps];  // -1: a document begins among them
 
   __device__ void put(const Place<WIDTH>& at, const Sum (&own)[WIDTH]) {
+    __syncwarp();  // repeating lanes have read what stood there
 #pragma unroll
-    for (int i = 0; i < WIDTH; ++i) set(at.warp, at.lane * WIDTH + i, own[i]);
+    for (int i = 0; i < WIDTH; ++i) {
+      if (at.inside) set(at.warp, at.channel - at.first + i, own[i]);
+    }
   }
   __device__ void get(const Place<WIDTH>& at, Sum (&own)[WIDTH]) const {
 #pragma unroll
-    for (int i = 0; i < WIDTH; ++i) own[i] = get(at.warp, at.lane * WIDTH + i);
+    for (int i = 0; i < WIDTH; ++i) own[i] = get(at.warp, at.channel - at.first + i);
   }
   __device__ Sum get(int warp, int channel) const { return {x[0][warp][channel], x[1][warp][channel], x[2][warp][channel]}; }
   __device__ void set(int warp, int channel, const Sum& s) {

@@ -95,14 +95,14 @@ __global__ void __launch_bounds__(32 * kMaxWarps) forward(const __grid_constant_
           a[i] = a[i] * c.kept[i] + wv;
           b[i] = b[i] * c.kept[i] + w;
         }
-        if (at.inside) store(y + t * stride, out);
+        store(y + t * stride, out);
       }
     } else {
       walk(p.k + offset, stride, v, c, n, resets, x, [&](int t, const float(&key)[WIDTH], const float(&value)[WIDTH]) {
         float out[WIDTH];
 #pragma unroll
         for (int i = 0; i < WIDTH; ++i) out[i] = mean(x[i], value[i], c.bonus[i] + key[i]).y;
-        if (at.inside) store(y + t * stride, out);
+        store(y + t * stride, out);
       });
     }
   }
