@@ -128,10 +128,8 @@ std::vector<const Param*> load_tensors(const Exec& ex, Model& model, Shards& sha
 
 void load_from_file(const Exec& ex, Model& model, Shards& shards, const std::string& path, const RunConfig& config) {
   const auto reader = open_tensor_file(path);
-  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial || config.state_tune});
+  const auto missing = load_tensors(ex, model, shards, *reader, {path, config.load_partial});
   if (missing.empty()) return;
-  for (const Param* p : missing)  // states begin at zero
-    if (!config.load_partial && !is_start_state(p->name)) fail(cat(path, ": tensor ", p->name, " is missing"));
   WeightStream stream(ex, model.dtype);
   FreshValues fresh(ex.pool, config);
   for (const OwnedPiece& piece : shards.owned_pieces())

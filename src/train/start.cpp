@@ -44,14 +44,14 @@ std::vector<WeightsFile> weights_files(const std::string& proj_dir) {
   return files;
 }
 
-// The newest file or folder that a run left behind; rwkv-init.pth alone counts as nothing.
+// The newest file or folder that a run left behind; rwkv-init.pth and rwkv-init-state.pth alone count as nothing.
 std::optional<std::string> newest_of_a_run(const std::string& proj_dir) {
   std::optional<fs::directory_entry> newest;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(proj_dir, missing)) {
     const std::string name = entry.path().filename().string();
     const bool of_a_run = (name.starts_with("step-") && entry.is_directory()) || name == "train_log.txt" || name == "metrics.jsonl" ||
-                          (name.starts_with("rwkv") && name.ends_with(".pth") && name != "rwkv-init.pth");
+                          (name.starts_with("rwkv") && name.ends_with(".pth") && !name.starts_with("rwkv-init"));
     if (of_a_run && (!newest || entry.last_write_time() > newest->last_write_time())) newest = entry;
   }
   if (!newest) return {};

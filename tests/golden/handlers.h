@@ -22,6 +22,9 @@ void run_old_infctx(const Case&, const Options&, Check&);
 // Training runs.
 void run_train_20_steps(const Case&, const Options&, Check&);
 void run_schedule_sampling(const Case&, const Options&, Check&);
+void run_old_schedule(const Case&, const Options&, Check&);
+void run_optim_groups(const Case&, const Options&, Check&);
+void run_old_train(const Case&, const Options&, Check&);
 
 // RWKV-4, 5.2 and 6.
 void run_init_old(const Case&, const Options&, Check&);

@@ -19,7 +19,9 @@ double norm_of(const test::Values& values);
 test::RunInput segments_of(const test::RunInput& in, size_t first, size_t end);
 
 // Compares x, a tensor of this shape, with a digest: of the matrix [R = product of the leading sizes, N = last one] the vector [Frobenius
-// norm, R row sums, N column sums, the first rows]. e: relative L2 error.
+// norm, R row sums, N column sums, the first rows]. e: relative L2 error; limit: absolute.
+void compare_digest_within(Check& check, const std::string& what, const std::vector<double>& digest, const std::vector<double>& x,
+                           int64_t N, double limit);
 void compare_digest(Check& check, const std::string& what, const std::vector<double>& digest, const std::vector<double>& x, int64_t N,
                     double e);
 

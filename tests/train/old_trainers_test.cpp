@@ -131,7 +131,7 @@ TEST(OldTrainers, NamesOfArchitectures) {
   const RunConfig c = planned("--my_testing x060c --n_layer 1");
   EXPECT_EQ(c.arch, "x060");
   EXPECT_TRUE(has_note(c, "never selects its class x060c"));
-  EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 96").dim_ffn, 384);
+  EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 128").dim_ffn, 512);
   EXPECT_EQ(planned("--my_testing x052-f4 --n_layer 1 --n_embd 64 --dim_ffn 96").dim_ffn, 96);
   expect_contains(refusal("--my_testing r3 --my_pile_stage 3"), {"--my_testing r3", "preview", "x052"});
   expect_contains(refusal("--my_testing a --my_pile_stage 3"), {"--my_testing a", "attention"});
