@@ -2,79 +2,19 @@
 // chunks of 16 that form needs as many multiply-adds and worse shapes, and operator time is a few percent of a step.
 #include "kernels/wkv7/op.h"
 
-#include <array>
 #include <cmath>
 
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/fast_math.h"
-#include "kernels/common/resets.h"
+#include "kernels/common/head_chunks_cpu.h"
 #include "kernels/wkv7/backward_cpu.h"
 #include "kernels/wkv7/forward_cpu.h"
 
 namespace rk::cpu {
 namespace {
 
+static_assert(kWkv7Chunk == kHeadChunk);
 const double kLambda = std::exp(-0.5);
-
-// Where a head's sequence lies in [B,T,H,N].
-struct Head {
-  int64_t T, N, stride, row, offset;  // row: of the batch
-  Head(const Shape& s, int64_t bh) : T(s[1]), N(s[3]), stride(s[2] * s[3]), row(bh / s[2]), offset(row * T * stride + bh % s[2] * N) {}
-  int64_t n_chunks() const { return (T + kWkv7Chunk - 1) / kWkv7Chunk; }
-  int64_t first(int64_t chunk) const { return chunk * kWkv7Chunk; }
-  int64_t length(int64_t chunk) const { return std::min(kWkv7Chunk, T - chunk * kWkv7Chunk); }
-};
-
-// The parts of a chunk that belong to one document each.
-class Documents {
- public:
-  struct Part {
-    int64_t first, n;  // tokens of the chunk
-    bool begins;       // the document begins here: S is zero before it
-  };
-  Documents(const Tensor& resets, const Head& h, int64_t chunk) {
-    const int64_t n = h.length(chunk);
-    const uint8_t* flags = resets ? reset_flags(resets) + h.row * h.T + h.first(chunk) : nullptr;
-    for (int64_t t = 0; t < n; ++t) {
-      const bool begins = flags && flags[t];
-      if (t == 0 || begins) parts_[n_++] = {t, 0, begins};
-      ++parts_[n_ - 1].n;
-    }
-  }
-  std::span<const Part> parts() const { return {parts_.data(), n_}; }
-
- private:
-  std::array<Part, kWkv7Chunk> parts_;
-  size_t n_ = 0;
-};
-
-// buffer [n][N] = tokens first .. first + n of a head.
-template <class T>
-const acc_t<T>* gather(const Tensor& x, const Head& h, int64_t chunk, acc_t<T>* buffer) {
-  for (int64_t t = 0; t < h.length(chunk); ++t) {
-    const T* from = x.as<T>() + h.offset + (h.first(chunk) + t) * h.stride;
-    acc_t<T>* to = buffer + t * h.N;
-#pragma omp simd
-    for (int64_t j = 0; j < h.N; ++j) to[j] = get(from, j);
-  }
-  return buffer;
-}
-// The way back; `more`, of x's size, is added where it is given (it may be x).
-template <class T>
-void scatter(acc_t<T>* buffer, const Tensor& x, const Head& h, int64_t chunk, const Tensor& more = {}) {
-  for (int64_t t = 0; t < h.length(chunk); ++t) {
-    const int64_t at = h.offset + (h.first(chunk) + t) * h.stride;
-    T* to = x.as<T>() + at;
-    acc_t<T>* from = buffer + t * h.N;
-    if (more) {
-      const T* add = more.as<T>() + at;
-#pragma omp simd
-      for (int64_t j = 0; j < h.N; ++j) from[j] += get(add, j);
-    }
-#pragma omp simd
-    for (int64_t j = 0; j < h.N; ++j) put(to, j, from[j]);
-  }
-}
 
 template <class A>
 void raw_to_decay(A* w, int64_t n) {
@@ -96,13 +36,6 @@ void raw_to_decay_and_slope(A* w, A* slope, int64_t n) {
   }
 }
 
-// Calls f.operator()<W>() with the widest vector that divides a head.
-template <class A, class F>
-void with_lanes(int64_t N, const F& f) {
-  if (N % kLanes<A> == 0) return f.template operator()<kLanes<A>>();
-  f.template operator()<8>();
-}
-
 template <class A>
 struct ForwardBuffers {
   A *state, *r, *w, *k, *v, *a, *b, *y;
@@ -113,7 +46,7 @@ struct ForwardBuffers {
     return s;
   }
   ForwardBuffers(A* p, int64_t N) {
-    const int64_t n = kWkv7Chunk * N;
+    const int64_t n = kHeadChunk * N;
     state = p;
     p += N * N;
     for (A** q : {&r, &w, &k, &v, &a, &b, &y}) {
@@ -130,12 +63,6 @@ int64_t forward_panels(int64_t N, int64_t i, int64_t n_tokens, const ForwardBuff
     ForwardPanel<A, W, P>{N, s.state + i * N}.run(n_tokens, {s.r, s.w, s.k, s.v + i, s.a, s.b, s.y + i});
   }
   return i;
-}
-
-// Rows of one panel at row i.
-template <int W>
-int64_t panel_rows(int64_t N, int64_t i) {
-  return i + 4 * W <= N ? 4 * W : W;
 }
 
 template <class T, int W>
@@ -182,11 +109,11 @@ struct BackwardBuffers {
   A *G, *states, *slope, *r, *w, *k, *v, *a, *b, *dy, *dr, *dw, *dk, *dv, *da, *db, *sa, *dsa;
   A* zeros = nullptr;  // a state, with resets
   BackwardBuffers(A* p, int64_t N, bool resets) {
-    const int64_t n = kWkv7Chunk * N;
+    const int64_t n = kHeadChunk * N;
     G = p;
     p += N * N;
     states = p;
-    p += (kWkv7Chunk - 1) * N * N;
+    p += (kHeadChunk - 1) * N * N;
     for (A** q : {&slope, &r, &w, &k, &v, &a, &b, &dy, &dr, &dw, &dk, &dv, &da, &db, &sa, &dsa}) {
       *q = p;
       p += n;
@@ -261,8 +188,8 @@ void backward_head(const Wkv7Backward& a, int64_t bh, acc_t<T>* scratch) {
 
 }  // namespace
 
-int64_t wkv7_forward_scratch(int64_t N) { return N * N + 7 * kWkv7Chunk * N; }
-int64_t wkv7_backward_scratch(int64_t N, bool resets) { return (kWkv7Chunk + (resets ? 1 : 0)) * N * N + 16 * kWkv7Chunk * N; }
+int64_t wkv7_forward_scratch(int64_t N) { return N * N + 7 * kHeadChunk * N; }
+int64_t wkv7_backward_scratch(int64_t N, bool resets) { return (kHeadChunk + (resets ? 1 : 0)) * N * N + 16 * kHeadChunk * N; }
 
 void run(const Exec& ex, const Wkv7Forward& a, const Tensor& scratch) {
   const Shape& s = a.r.shape;

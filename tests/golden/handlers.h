@@ -8,6 +8,7 @@ namespace rk::golden {
 void run_wkv7_op(const Case&, const Options&, Check&);
 void run_loss_variants(const Case&, const Options&, Check&);
 void run_wkv4_op(const Case&, const Options&, Check&);  // the cases of rwkv456/wkv_op that are about RWKV-4
+void run_wkv456_op(const Case&, const Options&, Check&);
 
 // The model.
 void run_forward_trained(const Case&, const Options&, Check&);

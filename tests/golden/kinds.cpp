@@ -7,6 +7,7 @@ std::span<const Kind> kinds() {
       // name, handler, has bf16 limits, has worlds of several ranks, computes on a GPU
       {"rwkv7/wkv7_op", run_wkv7_op, true, false, true},
       {"rwkv7/loss_variants", run_loss_variants, true, false, true},
+      {"rwkv456/wkv_op", run_wkv456_op, true, false, true},
       {"rwkv7/forward_trained", run_forward_trained, false, false, true},
       {"rwkv7/forward_trained_text", run_forward_trained_text, true, false, true},
       {"rwkv7/grads_one_step", run_grads_one_step, true, false, true},
