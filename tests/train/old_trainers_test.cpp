@@ -2,13 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 
 #include "base/error.h"
 #include "data/sampling.h"
+#include "support/tiny_run.h"
 #include "train/build.h"
 #include "train/config.h"
 #include "train/horizon.h"
+#include "train/start.h"
 
 namespace rk {
 namespace {
@@ -109,6 +112,30 @@ TEST(OldTrainers, SchedulesWithoutALength) {
   EXPECT_EQ(make_horizon(planned("--n_layer 1 --data_file d"), 1, 1600, 0, -1).schedule.my_exit_tokens, 1600 * 1024) << "RWKV-7: a cosine";
   c.my_exit = 2;
   EXPECT_EQ(make_horizon(c, 1, 2926181, 0, -1).last_step, 3 * 2520);
+}
+
+// Weights alone: old trainers warm up longer in stage 3, and never after rwkv-init.pth.
+TEST(OldTrainers, WarmUpsAfterARestart) {
+  const testing_support::TemporaryFolder folder;
+  write_tiny_data(folder.path("tiny"), 4000, 50);
+  RunConfig c = tiny_config(folder.root(), "run");
+  c.max_steps = 1;
+  tiny_train(c, 1);
+  c.proj_dir = folder.path("restart");
+  std::filesystem::create_directories(c.proj_dir);
+  const auto begins = [&](const char* file, const char* dialect, int stage) {
+    std::filesystem::copy_file(folder.path("run/rwkv-final.pth"), c.proj_dir + "/" + file);
+    c.dialect = dialect;
+    c.train_stage = stage;
+    c.warmup_steps = -1;
+    const Start start = decide_start(c);
+    std::filesystem::remove(c.proj_dir + "/" + file);
+    return std::pair(start.epoch_begin, start.warmup_steps);
+  };
+  EXPECT_EQ(begins("rwkv-4.pth", "rwkv5", 3), (std::pair<int64_t, int64_t>{5, 30}));
+  EXPECT_EQ(begins("rwkv-4.pth", "rwkv4", 2), (std::pair<int64_t, int64_t>{5, 10}));
+  EXPECT_EQ(begins("rwkv-4.pth", "rwkv7", 3), (std::pair<int64_t, int64_t>{5, 10}));
+  EXPECT_EQ(begins("rwkv-init.pth", "rwkv5", 3), (std::pair<int64_t, int64_t>{0, -1}));
 }
 
 TEST(OldTrainers, WeightDecayThatChanges) {
