@@ -227,10 +227,12 @@ __device__ __forceinline__ float total(const Totals& totals, int first, int last
 // Sums over channels of a number per token: lane l gets that of token l / 2.
 __device__ __forceinline__ float sums_of_tokens(float (&x)[kOwn]) {
 #pragma unroll
-  for (int n = kOwn / 2, step = 16; n > 0; n /= 2, step /= 2) {
+  for (int level = 0; level < 4; ++level) {
+    const int n = kOwn / 2 >> level, step = 16 >> level;
     const bool upper = lane_index() & step;
 #pragma unroll
-    for (int i = 0; i < n; ++i) {
+    for (int i = 0; i < kOwn / 2; ++i) {
+      if (i >= n) continue;
       const float other = __shfl_xor_sync(kWholeWarp, upper ? x[i] : x[i + n], step);
       x[i] = (upper ? x[i + n] : x[i]) + other;
     }

@@ -31,9 +31,19 @@ struct Stage {
   }
 };
 
+// By warp and channel, when R is no longer read.
+struct Sums {
+  Totals crossing, end, du, dw;
+};
+
+// So large that two blocks share a multiprocessor.
 template <class T>
 struct Shared {
-  Half R[2 * kSquare], K[2 * kSquare], V[kParts<T> * kSquare], dY[kParts<T> * kSquare];
+  union {
+    Half R[2 * kSquare];
+    Sums sums;
+  };
+  Half K[2 * kSquare], V[kParts<T> * kSquare], dY[kParts<T> * kSquare];
   union {
     Half S[2 * kSquare];
     Stage z_r;
@@ -43,13 +53,12 @@ struct Shared {
     Stage z_k;
   };
   Stage own_r, own_k;  // dr and dk by way of the warp's own tokens
-  Totals totals, crossing, end, du, dw;
+  Totals totals;
 };
 
-// Sums over value rows of S G after the chunk, per warp, by key channel.
-__device__ __forceinline__ void publish_end(Totals& end, const Half* S, const Half* G) {
+// Sums over the warp's value rows of S G after the chunk: lanes 0 ... 7 get those of eight key channels each.
+__device__ __forceinline__ void sum_end(float (&sums)[8], const Half* S, const Half* G) {
   const int block = static_cast<int>(threadIdx.x) % 8, row = static_cast<int>(threadIdx.x) / 8;
-  float sums[8] = {};
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
     const int i = row + 16 * m, at = (i / 8 * 8 + block) * 64 + i % 8 * 8;
@@ -70,7 +79,6 @@ __device__ __forceinline__ void publish_end(Totals& end, const Half* S, const Ha
   for (int e = 0; e < 8; ++e) {
     sums[e] += __shfl_xor_sync(kWholeWarp, sums[e], 8);
     sums[e] += __shfl_xor_sync(kWholeWarp, sums[e], 16);
-    if (lane_index() < 8) end[warp_index()][block * 8 + e] = sums[e];
   }
 }
 
@@ -134,6 +142,12 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
   copy_async_wait<0>();
   __syncthreads();
   {
+    float z[8][4] = {};
+    gather_keys<parts, false>(z, shared.dY, shared.V, shared.K, shared.S, shared.totals, documents);
+    __syncthreads();  // S has been read
+    shared.z_r.store(z);
+  }
+  {
     float dv[8][4] = {};
     gather_values<parts, true>(dv, pairs, shared.K, shared.R, shared.dY, shared.G, shared.totals, documents);
 #pragma unroll
@@ -147,13 +161,15 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
     }
   }
   {
-    publish_end(shared.end, states + state_numbers(1), shared.G);
-    float z_r[8][4] = {}, z_k[8][4] = {};
-    gather_keys<parts, false>(z_r, shared.dY, shared.V, shared.K, shared.S, shared.totals, documents);
-    gather_keys<parts, true>(z_k, shared.V, shared.dY, shared.R, shared.G, shared.totals, documents);
-    __syncthreads();  // S and G have been read
-    shared.z_r.store(z_r);
-    shared.z_k.store(z_k);
+    float end[8] = {}, z[8][4] = {};
+    gather_keys<parts, true>(z, shared.V, shared.dY, shared.R, shared.G, shared.totals, documents);
+    sum_end(end, states + state_numbers(1), shared.G);
+    __syncthreads();  // G and R have been read
+    shared.z_k.store(z);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      if (lane_index() < 8) shared.sums.end[warp][lane_index() * 8 + e] = end[e];
+    }
     __syncwarp();
   }
   LogDecay l;
@@ -191,11 +207,11 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
       }
     }
   }
-  publish(shared.crossing, crossing[0], crossing[1]);
-  publish(shared.du, du[0], du[1]);
+  publish(shared.sums.crossing, crossing[0], crossing[1]);
+  publish(shared.sums.du, du[0], du[1]);
   __syncthreads();
-  float x = total(shared.end, 0, kWarps, j) + total(shared.crossing, warp + 1, kWarps, j);
-  float y = total(shared.end, 0, kWarps, j + 1) + total(shared.crossing, warp + 1, kWarps, j + 1);
+  float x = total(shared.sums.end, 0, kWarps, j) + total(shared.sums.crossing, warp + 1, kWarps, j);
+  float y = total(shared.sums.end, 0, kWarps, j + 1) + total(shared.sums.crossing, warp + 1, kWarps, j + 1);
 #pragma unroll
   for (int t = kOwn - 1; t >= 0; --t) {
     const int token = own_token(t);
@@ -210,12 +226,12 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
     x += at_r.x;
     y += at_r.y;
   }
-  publish(shared.dw, dw[0], dw[1]);
+  publish(shared.sums.dw, dw[0], dw[1]);
   __syncthreads();
   // Chunks of a batch row stand one behind the other, in each the heads.
   const int channel = static_cast<int>(threadIdx.x) % kHead, which = static_cast<int>(threadIdx.x) / kHead;
   const int64_t strip = c.head / p.s.H * p.s.n_chunks + c.chunk;
-  p.sums[(strip * 2 + which) * c.stride + c.h * kHead + channel] = total(which == 0 ? shared.du : shared.dw, 0, kWarps, channel);
+  p.sums[(strip * 2 + which) * c.stride + c.h * kHead + channel] = total(which == 0 ? shared.sums.du : shared.sums.dw, 0, kWarps, channel);
 }
 
 }  // namespace
