@@ -14,7 +14,7 @@ struct Regime {
   const char* name;
   double w_mean, w_spread;
   double size = 1, dy_size = 1;
-  double dw_limit = 2.6e-3;  // the gradient of a decay is a difference of sums: 0: next to nothing
+  double dw_limit = 2.6e-3;  // 0: next to nothing, found by differences of sums of size 100
 };
 const Regime kRegimes[] = {{"usual", -2, 1.5},           {"slow", -8, 0.5},       {"fast", 1.5, 0.7, 1, 1, 1e-2},
                            {"mixed", -1, 4, 1, 1, 1e-2}, {"dead", 6, 1, 1, 1, 0}, {"large", -3, 1, 200, 1e-4},
@@ -92,7 +92,7 @@ TEST(Wkv6Chunks, Regimes) {
       if (g.dw_limit > 0) {
         EXPECT_LE(relative_difference(got.at("dw"), dw), g.dw_limit) << g.name;
       } else {
-        for (size_t i = 0; i < dw.size(); ++i) ASSERT_NEAR(got.at("dw")[i], dw[i], 1e-3) << g.name;
+        for (size_t i = 0; i < dw.size(); ++i) ASSERT_NEAR(got.at("dw")[i], dw[i], 1e-2) << g.name;
       }
       expected.erase("dw");
       expect_close(got, expected, 2.6e-3, cat(g.name, of_heads ? ", one decay" : ""));
