@@ -3,7 +3,7 @@
 // per channel adds these sums in order, and warps begin again from the state before their first token. So every number is read once, and
 // what is sequential is one addition per warp. Exponents are those of two.
 // Inside a warp most tokens go the short way (Weights), which has one exponential a token; the running maximum of every token is for the
-// rest: keys that are far apart, fast decays, resets, the end of a sequence.
+// rest: keys that are far apart or far below the state, resets, the end of a sequence.
 #pragma once
 #include "kernels/common/fast_math.cuh"
 #include "kernels/common/flat.cuh"
