@@ -55,7 +55,10 @@ std::vector<TensorInfo> output_infos(const ConvertOptions& o, const TensorReader
   for (size_t i = 0; i < names.size(); ++i) {
     const TensorInfo& t = in.tensors()[i];
     infos.push_back({names[i], target_dtype(o, t.dtype), t.shape});
-    if (!o.target.empty() && transposed_for_ai00(infos.back())) std::reverse(infos.back().shape.begin(), infos.back().shape.end());
+    if (o.target.empty()) continue;
+    TensorInfo& out = infos.back();
+    if (transposed_for_ai00(out)) std::swap(out.shape.end()[-1], out.shape.end()[-2]);
+    out.name = ai00_name(out.name);
   }
   return infos;
 }
@@ -87,7 +90,7 @@ class Converter {
 
   void copy(TensorReader& in, size_t index, const TensorInfo& out) {
     const TensorInfo& t = in.tensors()[index];
-    if (t.shape != out.shape || (!options_.target.empty() && transposed_for_ai00(out))) return transpose(in, index, out);
+    if (!options_.target.empty() && transposed_for_ai00({plain_name(t.name), t.dtype, t.shape})) return transpose(in, index, out);
     for (int64_t at = 0; at < t.numel(); at += block_elements) {
       const int64_t n = std::min(block_elements, t.numel() - at);
       stored_.resize(static_cast<size_t>(n) * size_of(t.dtype));
@@ -97,15 +100,18 @@ class Converter {
   }
 
  private:
-  // Small matrices only, so they are held whole.
+  // Small matrices only, one or several in a tensor, so they are held whole.
   void transpose(TensorReader& in, size_t index, const TensorInfo& out) {
     const TensorInfo& t = in.tensors()[index];
-    const auto rows = static_cast<size_t>(t.shape[0]), columns = static_cast<size_t>(t.shape[1]), element = size_of(t.dtype);
-    std::vector<std::byte> whole(rows * columns * element);
+    const auto rows = static_cast<size_t>(t.shape.end()[-2]), columns = static_cast<size_t>(t.shape.end()[-1]), element = size_of(t.dtype);
+    std::vector<std::byte> whole(static_cast<size_t>(t.numel()) * element);
     in.read(index, 0, t.numel(), whole.data());
     stored_.resize(whole.size());
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t c = 0; c < columns; ++c) std::copy_n(&whole[(r * columns + c) * element], element, &stored_[(c * rows + r) * element]);
+    const size_t matrix = rows * columns * element;
+    for (size_t first = 0; first < whole.size(); first += matrix)
+      for (size_t r = 0; r < rows; ++r)
+        for (size_t c = 0; c < columns; ++c)
+          std::copy_n(&whole[first + (r * columns + c) * element], element, &stored_[first + (c * rows + r) * element]);
     put(t, out, t.numel());
   }
 
@@ -137,8 +143,7 @@ void check_target(const ConvertOptions& o, const TensorReader& in) {
   if (!o.out.ends_with(".st") && !o.out.ends_with(".safetensors")) fail(cat("--for ai00 writes .st or .safetensors, not ", o.out));
   if (o.dtype != "fp16") fail(cat("--for ai00 needs --dtype fp16, not ", o.dtype));
   if (o.part != "weights") fail(cat("--for ai00 converts weights, not --part ", o.part));
-  if (std::string(family_of_file(in.tensors(), o.in).arch) != "x070")
-    fail(cat("--for ai00 converts RWKV-7 weights; ", o.in, " holds others"));
+  family_of_file(in.tensors(), o.in);  // refuses what is no model
 }
 
 void convert(ConvertOptions o) {
@@ -170,7 +175,7 @@ int convert_main(int argc, char** argv) {
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
   app.add_option("--part", o.part, "of a checkpoint: weights, or all (master weights and Adam's moments as well)")
       ->check(CLI::IsMember({"weights", "all"}));
-  app.add_option("--for", o.target, "ai00: the layout of Ai00 and web-rwkv (RWKV-7, fp16), NAME.st")->check(CLI::IsMember({"ai00"}));
+  app.add_option("--for", o.target, "ai00: the layout of Ai00 and web-rwkv (fp16), NAME.st")->check(CLI::IsMember({"ai00"}));
   if (parse_words(app, argc, argv)) convert(o);
   return static_cast<int>(ExitCode::done);
 }

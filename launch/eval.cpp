@@ -1,5 +1,6 @@
-// rookery eval ppl|lambada: how well a model predicts text.
+// rookery eval ppl|lambada|logits: how well a model predicts text.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "data/open_data.h"
 #include "data/text_blocks.h"
 #include "data/text_error.h"
+#include "io/tensor_file.h"
 #include "launch/model_options.h"
 #include "launch/mpirun.h"
 #include "launch/subcommands.h"
@@ -120,19 +122,58 @@ int eval_lambada(int argc, char** argv) {
   return 0;
 }
 
+struct LogitsOptions {
+  ModelOptions model;
+  std::string text, out;
+};
+
+int eval_logits(int argc, char** argv) {
+  LogitsOptions o;
+  CLI::App app{"The logits after every token of a text, for comparisons with other programs", "rookery eval logits"};
+  add_model_options(app, o.model);
+  app.add_option("TEXT", o.text, "what the model reads; with --tokenizer ids numbers with blanks")->required();
+  app.add_option("OUT", o.out, "NAME.safetensors, .h5 or .pth: tokens [T] i64, logits [T,V] fp32")->required();
+  if (!parse_words(app, argc, argv)) return 0;
+  const OpenedModel opened(o.model);
+  std::vector<int32_t> ids;
+  opened.tokenizer->encode(o.text, ids);
+  if (ids.empty()) fail("the text has no token; give one");
+  const auto T = static_cast<int64_t>(ids.size()), V = opened.generator->vocab_size();
+  const auto writer = create_tensor_file(o.out, {{"tokens", DType::i64, {T}}, {"logits", DType::f32, {T, V}}}, {});
+  const std::vector<int64_t> tokens(ids.begin(), ids.end());
+  writer->write(tokens.data(), tokens.size() * sizeof(int64_t));
+  std::vector<float> row(static_cast<size_t>(V));
+  for (const int32_t id : ids) {
+    const std::span<const double> logits = opened.generator->feed({&id, 1});
+    std::transform(logits.begin(), logits.end(), row.begin(), [](double x) { return static_cast<float>(x); });
+    writer->write(row.data(), row.size() * sizeof(float));
+  }
+  writer->finish();
+  log_info(cat("wrote ", o.out, ": logits after each of ", T, " tokens"));
+  return 0;
+}
+
+struct EvalCommand {
+  const char* name;
+  const char* usage;
+  int (*run)(int argc, char** argv);
+};
+constexpr EvalCommand commands[] = {{"ppl", "ppl MODEL ...            loss and perplexity over data", eval_ppl},
+                                    {"lambada", "lambada MODEL FILE       last words of texts", eval_lambada},
+                                    {"logits", "logits MODEL TEXT OUT    logits after every token", eval_logits}};
+
 }  // namespace
 
 int eval_main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
-  if (what == "ppl") return eval_ppl(argc - 1, argv + 1);
-  if (what == "lambada") return eval_lambada(argc - 1, argv + 1);
+  for (const EvalCommand& c : commands)
+    if (what == c.name) return c.run(argc - 1, argv + 1);
   if (what == "--help" || what == "-h") {
-    std::fputs("rookery eval ppl MODEL ...         loss and perplexity over data\nrookery eval lambada MODEL FILE    last words of texts\n",
-               stdout);
+    for (const EvalCommand& c : commands) std::printf("rookery eval %s\n", c.usage);
     return 0;
   }
   fail(cat("rookery eval ", what.empty() ? "needs" : cat(what, " is not known; it takes"),
-           " ppl or lambada; rookery eval --help tells more"));
+           " ppl, lambada or logits; rookery eval --help tells more"));
 }
 
 }  // namespace rk

@@ -40,6 +40,30 @@ std::string text_of(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+std::string old_parts_text(const OldParts& o) {
+  std::string text;
+  if (o.head_qk > 0) text += cat(", head_qk ", o.head_qk);
+  if (o.tiny_att_dim > 0) text += cat(", tiny_att ", o.tiny_att_dim, " in block ", o.tiny_att_layer);
+  if (o.pos_emb > 0) text += cat(", positions of ", o.pos_emb * o.pos_emb - 1, " tokens");
+  if (o.pre_ffn) text += ", pre_ffn";
+  if (o.ctx_len > 0) text += cat(", masks of ", o.ctx_len, " tokens");
+  return text;
+}
+
+std::string sizes_text(const ModelSpec& s) {
+  std::string text = cat(s.n_layer, " layers, ", s.n_embd, " channels, ", s.head_size > 0 ? "heads of " : "attention of ",
+                         s.head_size > 0 ? s.head_size : s.dim_att, ", ffn ", s.dim_ffn, ", vocabulary ", s.vocab_size);
+  const std::pair<const char*, int64_t> widths[] = {
+      {"w", s.decay_lora}, {"a", s.aaa_lora}, {"v", s.mv_lora}, {"g", s.gate_lora}, {"mix", s.mix_lora}};
+  const char* before = ", low-rank widths ";
+  for (const auto& [name, width] : widths) {
+    if (width == 0) continue;
+    text += cat(before, name, " ", width);
+    before = ", ";
+  }
+  return text + old_parts_text(s.old);
+}
+
 // Family and sizes, or that the file is none of those known.
 std::string model_line(const TensorReader& file, const std::string& path) {
   std::vector<TensorInfo> plain = file.tensors();
@@ -47,9 +71,7 @@ std::string model_line(const TensorReader& file, const std::string& path) {
   for (const Family& f : families()) {
     if (!f.matches(plain)) continue;
     const ModelSpec s = f.spec_from_file({}, plain, path);
-    return cat(f.description, " (", f.arch, "): ", s.n_layer, " layers, ", s.n_embd, " channels, heads of ", s.head_size, ", ffn ",
-               s.dim_ffn, ", vocabulary ", s.vocab_size, ", low-rank widths w ", s.decay_lora, ", a ", s.aaa_lora, ", v ", s.mv_lora,
-               ", g ", s.gate_lora);
+    return cat(f.description, " (", s.arch, "): ", sizes_text(s));
   }
   return "of no family that this program knows";
 }

@@ -24,7 +24,7 @@ struct Step {
         unbias1(static_cast<A>(a.decision.as<double>()[kBias1])),
         unbias2(static_cast<A>(a.decision.as<double>()[kBias2])),
         eps(static_cast<A>(a.eps)),
-        decay(static_cast<A>(a.weight_decay.as<double>()[group])),
+        decay(static_cast<A>(a.decay * a.weight_decay.as<double>()[group])),
         scale(static_cast<A>(a.decision.as<double>()[kGradScale])) {}
 };
 

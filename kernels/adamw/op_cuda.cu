@@ -16,7 +16,7 @@ struct Groups {
 };
 
 struct Rule {
-  double lr;
+  double lr, decay;
   float beta1, rest1, beta2, rest2, eps;
 };
 
@@ -25,8 +25,8 @@ struct Step {
   float lr, decay, unbias1, unbias2, scale;
 };
 
-// The same roundings as on the CPU, bit for bit: where they are contracted is written out. eps is so small that a moment of nothing but noise
-// decides on a whole step, and a run whose optimizer is offloaded shall be the same run.
+// The same roundings as on the CPU, bit for bit: where they are contracted is written out. eps is so small that a moment of nothing but
+// noise decides on a whole step, and a run whose optimizer is offloaded shall be the same run.
 __device__ __forceinline__ void update(const Rule& rule, const Step& s, float g, float& p, float& m, float& v) {
   const float grad = g * s.scale;
   m = fmaf(rule.beta1, m, rule.rest1 * grad);
@@ -37,7 +37,7 @@ __device__ __forceinline__ void update(const Rule& rule, const Step& s, float g,
 
 __device__ __forceinline__ void choose_group(const Groups& groups, const Rule& rule, int group, Step& s) {
   s.lr = static_cast<float>(rule.lr * groups.lr_scale[group]);
-  s.decay = static_cast<float>(groups.weight_decay[group]);
+  s.decay = static_cast<float>(rule.decay * groups.weight_decay[group]);
 }
 
 // PACK neighbours are moved at once; n is a multiple of PACK. w may be null.
@@ -96,6 +96,7 @@ void run(const Exec& ex, const AdamW& a) {
   require(a.p.dtype == DType::f32, "the optimizer of a GPU works in f32");
   const int64_t n = a.p.numel();
   const Rule rule{a.lr,
+                  a.decay,
                   static_cast<float>(a.beta1),
                   static_cast<float>(1 - a.beta1),
                   static_cast<float>(a.beta2),

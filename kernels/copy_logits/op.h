@@ -1,5 +1,5 @@
-// Pieces of quadratic attention without softmax, as upstream's head_qk and tiny_att have it (golden rwkv456 §8), for rows t0 .. t0+n-1 of one
-// sequence of T tokens; c [n,T] holds products of queries and keys.
+// Pieces of quadratic attention without softmax, as upstream's head_qk and tiny_att have it (golden rwkv456 §8), for rows t0 .. t0+n-1 of
+// one sequence of T tokens; c [n,T] holds products of queries and keys.
 //   CausalScale: c[t][s] = c[t][s] * scale for s <= t0 + t, else 0, in place
 //   CopyLogits:  logits[t][ids[s]] += c[t][s] for s <= t0 + t: repeated tokens add up, in the order of s
 //   CopyLogitsBackward: dc[t][s] = dlogits[t][ids[s]] for s <= t0 + t, else 0

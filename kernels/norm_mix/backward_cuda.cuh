@@ -21,6 +21,7 @@ struct BackwardRows {
   int64_t R;
   int length, C;
   float eps;
+  bool mu_of_self;
 };
 
 // Shared memory of one thread, in packs: STAGES rows of dy_m and dx, STAGES + 2 rows of x (which is needed two rows earlier), the
@@ -103,7 +104,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
         load(a.dy[m] + at(end), dy);
         load(ring.mu(m)->x, mu);
 #pragma unroll
-        for (int j = 0; j < W; ++j) from_next[j] += dy[j] * mu[j];
+        for (int j = 0; j < W; ++j) from_next[j] += dy[j] * (a.mu_of_self ? 1.0f - mu[j] : mu[j]);
       }
     }
   } else if (a.dstate_out && active) {
@@ -160,7 +161,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       norm<T>(change, stats0, weight, bias);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        change[j] = x1[j] - change[j];
+        change[j] = a.mu_of_self ? change[j] - x1[j] : x1[j] - change[j];
         x0[j] = x0[j] * stats0.rstd + offset0;  // the unit row
       }
 #pragma unroll
@@ -178,8 +179,8 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int i = 4 * q + j;
-        const float dz = own[j] - shifted[j] + from_next[i];
-        from_next[i] = begins ? 0.0f : shifted[j];
+        const float dz = (a.mu_of_self ? shifted[j] : own[j] - shifted[j]) + from_next[i];
+        from_next[i] = begins ? 0.0f : (a.mu_of_self ? own[j] - shifted[j] : shifted[j]);
         dweight[i] += dz * x0[j];
         dbias[i] += dz;
         g[i] = dz * weight[j];
@@ -257,7 +258,8 @@ void run_backward(const Exec& ex, const NormMixBackward& a, float* partial, int 
                           .R = a.x.shape[0] * a.x.shape[1],
                           .length = static_cast<int>(a.x.shape[1]),
                           .C = static_cast<int>(a.x.shape[2]),
-                          .eps = static_cast<float>(a.eps)};
+                          .eps = static_cast<float>(a.eps),
+                          .mu_of_self = a.mu_of_self};
   PartialTotals totals;
   for (size_t m = 0; m < N; ++m) {
     rows.mu[m] = a.mu[m].as<T>();

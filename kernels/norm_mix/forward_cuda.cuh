@@ -21,6 +21,7 @@ struct ForwardRows {
   int64_t R, length;
   int C;
   float eps;
+  bool mu_of_self;
 };
 
 template <class T, int N>
@@ -105,12 +106,18 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_forward(ForwardRows<
         if (a.state_in && !begins) load(a.state_in + b * a.C + c, before);
       }
       if (row >= begin) {
+        float from[W];
+#pragma unroll
+        for (int j = 0; j < W; ++j) {
+          from[j] = a.mu_of_self ? before[j] : here[j];
+          before[j] = (a.mu_of_self ? here[j] : before[j]) - from[j];
+        }
 #pragma unroll
         for (int m = 0; m < N; ++m) {
           float mu[W], out[W];
           load(packs.at(Shared::kMu + m)->x, mu);
 #pragma unroll
-          for (int j = 0; j < W; ++j) out[j] = here[j] + (before[j] - here[j]) * mu[j];
+          for (int j = 0; j < W; ++j) out[j] = from[j] + before[j] * mu[j];
           store(a.y[m] + row * a.C + c, out);
         }
       }
@@ -139,7 +146,8 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
                          .R = a.x.shape[0] * a.x.shape[1],
                          .length = a.x.shape[1],
                          .C = static_cast<int>(a.x.shape[2]),
-                         .eps = static_cast<float>(a.eps)};
+                         .eps = static_cast<float>(a.eps),
+                         .mu_of_self = a.mu_of_self};
   for (size_t m = 0; m < N; ++m) {
     rows.mu[m] = a.mu[m].as<T>();
     rows.y[m] = a.y[m].as<T>();

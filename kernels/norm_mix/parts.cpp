@@ -20,8 +20,15 @@ void run_in_parts(const Exec& ex, const NormMixForward& a) {
   ArenaScope scope(*ex.scratch);
   const Tensor z = ex.scratch->take(a.x.dtype, a.x.shape);
   run(inner, LayerNormForward{.x = a.x, .weight = a.weight, .bias = a.bias, .y = z, .eps = a.eps});
-  run(inner,
-      TokenShiftForward{.x = z, .state_in = a.state_in, .state_out = a.state_out, .n = a.n, .mu = a.mu, .y = a.y, .resets = a.resets});
+  run(inner, TokenShiftForward{.x = z,
+                               .state_in = a.state_in,
+                               .state_out = a.state_out,
+                               .n = a.n,
+                               .mu_of_self = a.mu_of_self,
+                               .mu = a.mu,
+                               .y = a.y,
+                               .more = {},
+                               .resets = a.resets});
 }
 
 void run_in_parts(const Exec& ex, const NormMixBackward& a) {
@@ -38,9 +45,12 @@ void run_in_parts(const Exec& ex, const NormMixBackward& a) {
                                 .dstate_out = a.dstate_out,
                                 .dstate_in = a.dstate_in,
                                 .n = a.n,
+                                .mu_of_self = a.mu_of_self,
                                 .mu = a.mu,
                                 .dmu = a.dmu,
                                 .dy = a.dy,
+                                .more = {},
+                                .dmore = {},
                                 .resets = a.resets});
   run(inner, LayerNormBackward{.x = a.x,
                                .weight = a.weight,

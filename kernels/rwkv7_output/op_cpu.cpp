@@ -1,31 +1,10 @@
 #include "kernels/rwkv7_output/op.h"
 
-#include <cmath>
-
 #include "kernels/common/cpu_parallel.h"
+#include "kernels/common/group_stats.h"
 
 namespace rk::cpu {
 namespace {
-
-constexpr int64_t kMaxN = 256;
-
-// Mean and 1 / deviation of one head's N values.
-template <class A>
-struct Statistics {
-  A mean, rstd;
-};
-
-template <class T>
-Statistics<acc_t<T>> statistics(const T* y, int64_t N, double eps) {
-  using A = acc_t<T>;
-  A sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < N; ++j) sum += get(y, j);
-  const A mean = sum / static_cast<A>(N);
-#pragma omp simd reduction(+ : squares)
-  for (int64_t j = 0; j < N; ++j) squares += (get(y, j) - mean) * (get(y, j) - mean);
-  return {mean, A(1) / std::sqrt(squares / static_cast<A>(N) + static_cast<A>(eps))};
-}
 
 // The factor of v: sum over the head of r k r_k.
 template <class T>
@@ -50,7 +29,7 @@ struct Forward {
   // One head of one row: elements i .. i + N, columns c .. c + N.
   void operator()(int64_t i, int64_t c) const {
     const auto p = *this;
-    const Statistics<A> s = statistics(p.y + i, p.N, p.eps);
+    const GroupStats<A> s = group_stats(p.y + i, p.N, p.eps);
     const A extra = bonus(p.r + i, p.k + i, p.r_k + c, p.N);
 #pragma omp simd
     for (int64_t j = 0; j < p.N; ++j) {
@@ -78,8 +57,8 @@ struct Backward {
 
   void operator()(int64_t i, int64_t c, Sums sums) const {
     const auto p = *this;
-    A dz[kMaxN];
-    const Statistics<A> s = statistics(p.y + i, p.N, p.eps);
+    A dz[kMaxGroup];
+    const GroupStats<A> s = group_stats(p.y + i, p.N, p.eps);
     const A extra = bonus(p.r + i, p.k + i, p.r_k + c, p.N);
     if (p.out) {
 #pragma omp simd

@@ -2,11 +2,7 @@
 #pragma once
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define ROOKERY_ANY_DEVICE __host__ __device__
-#else
-#define ROOKERY_ANY_DEVICE
-#endif
+#include "base/any_device.h"
 
 namespace rk {
 

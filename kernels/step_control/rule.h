@@ -2,13 +2,8 @@
 #pragma once
 #include <cmath>
 
+#include "base/any_device.h"
 #include "kernels/step_control/op.h"
-
-#ifdef __CUDACC__
-#define ROOKERY_ANY_DEVICE __host__ __device__
-#else
-#define ROOKERY_ANY_DEVICE
-#endif
 
 namespace rk {
 

@@ -2,13 +2,19 @@
 
 #include <algorithm>
 
+#include "model/rwkv4/family.h"
+#include "model/rwkv5/family.h"
+#include "model/rwkv6/family.h"
 #include "model/rwkv7/family.h"
 
 namespace rk {
 
 const std::vector<Family>& families() {
   static const std::vector<Family> list{
-      {"x070", "rwkv7", "RWKV-7 \"Goose\"", rwkv7::matches, rwkv7::spec_from_file, rwkv7::spec_for_new, rwkv7::make},
+      {"x070", "rwkv7", "RWKV-7 \"Goose\"", rwkv7::matches, rwkv7::spec_from_file, rwkv7::spec_for_new, rwkv7::make, set_groups},
+      {"x060", "rwkv6", "RWKV-6 \"Finch\"", rwkv6::matches, rwkv6::spec_from_file, rwkv6::spec_for_new, rwkv6::make, set_groups},
+      {"x052", "rwkv5", "RWKV-5 \"Eagle\"", rwkv5::matches, rwkv5::spec_from_file, rwkv5::spec_for_new, rwkv5::make, set_groups},
+      {"x040", "rwkv4", "RWKV-4 \"Dove\"", rwkv4::matches, rwkv4::spec_from_file, rwkv4::spec_for_new, rwkv4::make, set_groups},
   };
   return list;
 }
@@ -21,7 +27,7 @@ static std::string known() {
 
 const Family& family_of(const std::string& arch) {
   for (const Family& f : families())
-    if (arch == f.arch || arch == f.name) return f;
+    if (arch.find(f.arch) != std::string::npos || arch == f.name) return f;
   fail(cat("model architecture ", arch, " is not known; known are: ", known()));
 }
 

@@ -72,8 +72,11 @@ WeightMatch match_weights(const Model& model, TensorReader& reader, const std::s
     match.missing.push_back(&p);
     missing_names.push_back(p.name);
   }
+  const auto derived = [&](const std::string& name) {
+    return std::any_of(model.derived.begin(), model.derived.end(), [&](const DerivedTensor& d) { return d.name == name; });
+  };
   for (const auto& [name, index] : found)
-    if (!model.params.find(name)) unexpected.push_back(name);
+    if (!model.params.find(name) && !derived(name)) unexpected.push_back(name);
   if (!partial && !match.missing.empty())
     fail(cat(path, ": the model's ", some_of(missing_names), " is missing; --load_partial 1 keeps fresh values for what a file lacks"));
   if (!partial && !unexpected.empty())

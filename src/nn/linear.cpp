@@ -5,9 +5,16 @@
 
 namespace rk {
 
+// This matrix of the weight's value or gradient.
+Tensor Linear::matrix(const Tensor& all) const {
+  if (weight_->shape.rank == 2) return all;
+  const int64_t rows = weight_->shape[1], cols = weight_->shape[2];
+  return all.slice(part_ * rows * cols, rows * cols).view({rows, cols});
+}
+
 void Linear::forward(const Exec& ex, const LinearForward& a) const {
   run(ex, Gemm{.a = a.x,
-               .b = value(ex, *weight_),
+               .b = matrix(value(ex, *weight_)),
                .c = a.y,
                .trans_b = layout_ == WeightLayout::out_in,
                .add = a.add,
@@ -16,13 +23,13 @@ void Linear::forward(const Exec& ex, const LinearForward& a) const {
 }
 
 void Linear::backward_input(const Exec& ex, const LinearBackwardInput& a) const {
-  run(ex, Gemm{.a = a.dy, .b = value(ex, *weight_), .c = a.dx, .trans_b = layout_ == WeightLayout::in_out, .add = a.add_dx});
+  run(ex, Gemm{.a = a.dy, .b = matrix(value(ex, *weight_)), .c = a.dx, .trans_b = layout_ == WeightLayout::in_out, .add = a.add_dx});
 }
 
 void Linear::backward_weight(const Exec& ex, const LinearBackwardWeight& a) const {
   if (!weight_->trainable) return;
   const bool out_in = layout_ == WeightLayout::out_in;
-  run(ex, Gemm{.a = out_in ? a.dy : a.x, .b = out_in ? a.x : a.dy, .c = grad(ex, *weight_), .trans_a = true, .add = true});
+  run(ex, Gemm{.a = out_in ? a.dy : a.x, .b = out_in ? a.x : a.dy, .c = matrix(grad(ex, *weight_)), .trans_a = true, .add = true});
 }
 
 void Linear::backward(const Exec& ex, const LinearBackward& a) const {

@@ -30,18 +30,22 @@ struct LinearBackward {
 class Linear {
  public:
   Linear() = default;
-  Linear(Param& weight, WeightLayout layout) : weight_(&weight), layout_(layout) {}
+  // part: which matrix of a weight that holds several, [n,in,out] or [n,out,in].
+  Linear(Param& weight, WeightLayout layout, int64_t part = 0) : weight_(&weight), layout_(layout), part_(part) {}
   void forward(const Exec& ex, const LinearForward& a) const;
   // backward = backward_weight, then backward_input; the halves serve who has x and dx at different times.
   void backward(const Exec& ex, const LinearBackward& a) const;
   void backward_input(const Exec& ex, const LinearBackwardInput& a) const;
   void backward_weight(const Exec& ex, const LinearBackwardWeight& a) const;
-  int64_t n_in() const { return weight_->shape[layout_ == WeightLayout::out_in ? 1 : 0]; }
-  int64_t n_out() const { return weight_->shape[layout_ == WeightLayout::out_in ? 0 : 1]; }
+  int64_t n_in() const { return weight_->shape[weight_->shape.rank - (layout_ == WeightLayout::out_in ? 1 : 2)]; }
+  int64_t n_out() const { return weight_->shape[weight_->shape.rank - (layout_ == WeightLayout::out_in ? 2 : 1)]; }
 
  private:
+  Tensor matrix(const Tensor& all) const;
+
   Param* weight_ = nullptr;
   WeightLayout layout_ = WeightLayout::out_in;
+  int64_t part_ = 0;
 };
 
 }  // namespace rk

@@ -2,6 +2,7 @@
 // micro-batches, optimizers or files.
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <new>
 #include <span>
@@ -49,13 +50,21 @@ struct StateSpec {
   DType dtype;
 };
 
+// Which numbers of the residual stream a step drops (kernels/dropout); p = 0: none.
+struct DropoutRule {
+  double p = 0;
+  uint64_t seed = 0;                                       // of the step
+  int64_t first_row = 0, first_token = 0, row_tokens = 0;  // sample of the step that is row 0; place of token 0 in it; tokens of a sample
+};
+
 // Tokens of one segment, and what the head needs of the loss.
 struct Segment {
   int64_t B = 0, T = 0;
-  Tensor tokens;        // [B,T] i32
-  Tensor targets;       // [B,T] i32, -100 = not counted; null when no loss is wanted
-  Tensor weights;       // [B,T] f32 loss weights (a mask); null = all 1
-  Tensor resets;        // [B,T] u8: 1 = the states are zero before this token (a document begins); null = none
+  Tensor tokens;   // [B,T] i32
+  Tensor targets;  // [B,T] i32, -100 = not counted; null when no loss is wanted
+  Tensor weights;  // [B,T] f32 loss weights (a mask); null = all 1
+  Tensor resets;   // [B,T] u8: 1 = the states are zero before this token (a document begins); null = none
+  DropoutRule dropout;
   double scale = 0;     // d loss / d (weighted sum of cross entropies): 1 / (sum of weights over all ranks and micro-batches)
   double l2_scale = 0;  // L2Wrap: 1e-4 / (rows of the global batch); 0 = off
   Tensor loss_scale;    // [1] f64: all gradients carry this factor (fp16); null = 1
@@ -97,14 +106,25 @@ class Unit {
   std::string name;  // "emb", "blocks.3", "head"
 };
 
+// What files of a model hold beside its parameters, and what follows from its sizes: not read, and without memory of its own.
+struct DerivedTensor {
+  std::string name;
+  Shape shape;
+  std::string before;                            // the parameter that it stands in front of in a file
+  std::function<double(int64_t index)> formula;  // value of a flat element
+};
+
 // Ordered units, their parameters and sizes: unit 0 is the embedding, the last is the head. The head's forward with
 // `saved` computes the loss and adds its own weight gradients; its backward hands out the gradient of its input.
 struct Model {
   std::string family;  // "rwkv7"
   DType dtype = DType::f32;
   int64_t n_layer = 0, n_embd = 0, n_vocab = 0, head_size = 0;
-  bool shares = false;  // whether Flow::shared is used
+  bool shares = false;          // whether Flow::shared is used
+  std::string why_no_segments;  // why samples cannot be cut in time, share a row or be made token by token; "" = they can
+  int64_t only_length = 0;      // tokens that a sample must have; 0 = any number
   ParamTable params;
+  std::vector<DerivedTensor> derived;  // in the order of files
   std::vector<std::unique_ptr<Unit>> units;
 
   std::vector<Param*> params_of(int unit);  // in table order

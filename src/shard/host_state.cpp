@@ -59,7 +59,7 @@ HostState::HostState(Gpu& gpu, DType narrow, const std::vector<Part>& parts, int
       std::vector<UpdateGroup> of_piece;
       for (const UpdateGroup& g : parts[i].groups) {
         if (g.end <= begin || (!of_piece.empty() && of_piece.back().end == n)) continue;
-        of_piece.push_back({std::min(g.end - begin, n), g.lr_scale, g.weight_decay});
+        of_piece.push_back({std::min(g.end - begin, n), g.lr_scale, g.decay});
       }
       groups.push_back(std::move(of_piece));
     }
@@ -273,12 +273,13 @@ void HostState::update_parts(const Job& job) {
                       .w = w,
                       .ends = groups_[i].ends,
                       .lr_scale = groups_[i].lr_scale,
-                      .weight_decay = groups_[i].weight_decay,
+                      .weight_decay = groups_[i].decay,
                       .decision = decision_,
                       .lr = job.rule.lr,
                       .beta1 = job.rule.beta1,
                       .beta2 = job.rule.beta2,
-                      .eps = job.rule.eps});
+                      .eps = job.rule.eps,
+                      .decay = job.rule.weight_decay});
       if (!going) continue;
       queue_copy(up_.stream(), w, place);
       going->left.record(up_.stream());

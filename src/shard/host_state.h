@@ -19,8 +19,8 @@ namespace rk {
 
 // One optimizer step.
 struct AdamWRule {
-  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18;
-  Tensor decision;  // kernels/step_control/op.h
+  double lr = 0, beta1 = 0.9, beta2 = 0.99, eps = 1e-18, weight_decay = 0;  // weight_decay: of parameters that decay
+  Tensor decision;                                                          // kernels/step_control/op.h
 };
 
 class HostState {

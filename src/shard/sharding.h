@@ -27,7 +27,6 @@ struct ShardsOptions {
   DType dtype = DType::f32;  // of weights; gradients, master weights and moments are held in its accumulation dtype
   Sharding sharding;
   bool training = true;
-  double weight_decay = 0;          // of parameters that decay
   DType reduce_dtype = DType::f32;  // bf16: gradients travel between ranks in it
   bool offload_state = false;       // gradients, master weights and moments live in pinned host memory (stage 2 and 3, on a GPU)
   bool offload_params = false;      // and the weights too (stage 3)

@@ -26,7 +26,6 @@ Shards::Shards(const Exec& ex, Comm& comm, FlatLayout layout, const ShardsOption
       sharding_(options.sharding),
       ordered_(options.ordered),
       training_(options.training),
-      weight_decay_(options.weight_decay),
       gpu_(ex.gpu) {
   require(!options.offload_state || (sharding_.grads && gpu_ && acc_ == DType::f32), "only divided gradients on a GPU are offloaded");
   require(!options.offload_params || (options.offload_state && sharding_.params), "weights are offloaded together with the state");
@@ -101,7 +100,7 @@ void Shards::allocate(const Exec& ex, const ShardsOptions& options) {
   begun_.assign(static_cast<size_t>(layout_.n_units()), false);
   std::vector<std::vector<UpdateGroup>> groups;
   for (const BucketLayout& bucket : layout_.buckets)
-    groups.push_back(update_groups(bucket, state_begin(bucket), state_begin(bucket) + state_n(bucket), weight_decay_));
+    groups.push_back(update_groups(bucket, state_begin(bucket), state_begin(bucket) + state_n(bucket)));
   if (!options.offload_state) {
     groups_ = UpdateGroupTables(ex, groups);
     return;
@@ -400,12 +399,13 @@ void Shards::update(const Exec& ex, const AdamWRule& rule) {
                     .w = h.w.slice(begin - w_begin, n),
                     .ends = groups_[b].ends,
                     .lr_scale = groups_[b].lr_scale,
-                    .weight_decay = groups_[b].weight_decay,
+                    .weight_decay = groups_[b].decay,
                     .decision = rule.decision,
                     .lr = rule.lr,
                     .beta1 = rule.beta1,
                     .beta2 = rule.beta2,
-                    .eps = rule.eps});
+                    .eps = rule.eps,
+                    .decay = rule.weight_decay});
     }
     send_weights(unit);
     // The next step begins with these units: they travel while the others are updated.

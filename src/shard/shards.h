@@ -141,7 +141,6 @@ class Shards {
   Sharding sharding_;
   bool ordered_;
   bool training_, travels_ = false;  // gradients travel in a dtype of their own
-  double weight_decay_;
   Gpu* gpu_ = nullptr;
   OpWatch* watch_ = nullptr;                   // of the running step
   std::unique_ptr<Comm> weights_, gradients_;  // this rank's group, once for each use

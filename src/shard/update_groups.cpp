@@ -2,13 +2,13 @@
 
 namespace rk {
 
-std::vector<UpdateGroup> update_groups(const BucketLayout& bucket, int64_t begin, int64_t end, double weight_decay) {
+std::vector<UpdateGroup> update_groups(const BucketLayout& bucket, int64_t begin, int64_t end) {
   std::vector<UpdateGroup> groups;
   for (const Placement& p : bucket.placements) {
     const Overlap o = overlap(p, begin, end);
     if (o.n == 0) continue;
-    const UpdateGroup g{0, p.param->lr_scale, p.param->decay ? weight_decay : 0};
-    if (!groups.empty() && groups.back().lr_scale == g.lr_scale && groups.back().weight_decay == g.weight_decay) continue;
+    const UpdateGroup g{0, p.param->lr_scale, p.param->decay ? 1.0 : 0.0};
+    if (!groups.empty() && groups.back().lr_scale == g.lr_scale && groups.back().decay == g.decay) continue;
     if (!groups.empty()) groups.back().end = o.at - begin;
     groups.push_back(g);
   }
@@ -34,13 +34,13 @@ UpdateGroupTables::UpdateGroupTables(const Exec& ex, const std::vector<std::vect
   };
   for (const auto& groups : ranges) {
     std::vector<int64_t> ends;
-    std::vector<double> lr_scale, weight_decay;
+    std::vector<double> lr_scale, decay;
     for (const UpdateGroup& g : groups) {
       ends.push_back(g.end);
       lr_scale.push_back(g.lr_scale);
-      weight_decay.push_back(g.weight_decay);
+      decay.push_back(g.decay);
     }
-    tables_.push_back({put(ends, DType::i64), put(lr_scale, DType::f64), put(weight_decay, DType::f64)});
+    tables_.push_back({put(ends, DType::i64), put(lr_scale, DType::f64), put(decay, DType::f64)});
   }
 }
 

@@ -5,7 +5,11 @@
 
 #include "io/tensor_file.h"
 #include "model/load.h"
+#include "train/architecture.h"
+#include "train/check_samples.h"
+#include "train/dialects.h"
 #include "train/fresh_values.h"
+#include "train/run_plan.h"
 #include "train/weight_stream.h"
 
 namespace rk {
@@ -28,6 +32,14 @@ std::vector<TensorInfo> tensors_of(const Start& start) {
   }
   for (TensorInfo& info : infos) info.name = plain_name(info.name);
   return infos;
+}
+
+std::unique_ptr<Model> checked_model(const Family& family, const ModelSpec& spec, const RunConfig& config) {
+  check_with_run(spec, config);
+  std::unique_ptr<Model> model = family.make(spec);
+  check_samples(*model, batch_shape(config));
+  prepare_training(*model, family, config);
+  return model;
 }
 
 }  // namespace
@@ -53,6 +65,18 @@ ModelSpec given_spec(const RunConfig& config) {
   given.aaa_lora = config.aaa_lora;
   given.mv_lora = config.mv_lora;
   given.gate_lora = config.gate_lora;
+  given.mix_lora = config.mix_lora;
+  given.head_size_divisor = config.head_size_divisor;
+  given.old.head_qk = config.head_qk;
+  if (config.tiny_att_layer >= 0 && config.tiny_att_dim > 0) {
+    given.old.tiny_att_dim = config.tiny_att_dim;
+    given.old.tiny_att_layer = config.tiny_att_layer;
+  }
+  given.old.pos_emb = config.my_pos_emb;
+  given.old.pre_ffn = config.pre_ffn;
+  given.old.ctx_len = config.ctx_len;
+  given.time_state = config.state_tune;
+  if (config.arch == "x040" || dialect_named(config.dialect).emb_by_lr) given.emb_init = config.lr_init;
   given.head_chunk = config.head_chunk;
   given.dtype = model_dtype(config);
   return given;
@@ -67,10 +91,10 @@ std::unique_ptr<Model> build_model(const RunConfig& config, const Start& start, 
       given.vocab_size = data->vocabulary();
     }
     const Family& family = family_of(config.arch);
-    return family.make(family.spec_for_new(given));
+    return checked_model(family, family.spec_for_new(given), config);
   }
   const Family& family = family_of_file(tensors, start.path);
-  return family.make(family.spec_from_file(given, tensors, start.path));
+  return checked_model(family, family.spec_from_file(given, tensors, start.path), config);
 }
 
 void load_fresh(const Exec& ex, Model& model, Shards& shards, const RunConfig& config) {

@@ -6,7 +6,10 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "io/convert.h"
+#include "model/families.h"
+#include "model/file_tensors.h"
 #include "train/checkpoint.h"
+#include "train/replay.h"
 
 namespace rk {
 namespace {
@@ -17,17 +20,38 @@ DType dtype_named(const std::string& name, const std::string& folder) {
   fail(cat(folder, ": its weights are of type ", name, ", which this program does not know"));
 }
 
+// The model of a checkpoint whose files of weights hold tensors that the checkpoint does not; null for all others.
+std::unique_ptr<Model> model_with_derived(const CheckpointReader& reader, const std::string& folder) {
+  std::vector<TensorInfo> infos;
+  for (const TensorShape& t : reader.tensors()) infos.push_back({t.name, DType::f32, t.shape});
+  const auto masked = [](const TensorInfo& t) { return t.name == "head_q.weight" || t.name.ends_with(".tiny_q.weight"); };
+  if (std::none_of(infos.begin(), infos.end(), masked)) return nullptr;
+  ModelSpec given;
+  for (const std::string& word : words_of_options(reader.state().config))
+    if (word.starts_with("--ctx_len=")) given.old.ctx_len = std::stoll(word.substr(10));
+  const Family& family = family_of_file(infos, folder);
+  return family.make(family.spec_from_file(given, infos, folder));
+}
+
 class CheckpointTensors : public TensorReader {
  public:
   CheckpointTensors(const std::string& folder, CheckpointParts parts) : reader_(folder) {
+    if (parts == CheckpointParts::weights) {
+      const DType dtype = dtype_named(reader_.state().model_dtype, folder);
+      model_ = model_with_derived(reader_, folder);
+      for (const TensorShape& t : reader_.tensors()) {
+        if (!reader_.has(t.name, "master")) continue;
+        if (model_) add_derived(t.name, dtype);
+        infos_.push_back({t.name, dtype, t.shape});
+        sources_.push_back({.tensor = t.name, .part = "master", .dtype = reader_.parts().at("master")});
+      }
+      return;
+    }
     for (const auto& [part, dtype] : reader_.parts())
       for (const TensorShape& t : reader_.tensors()) {
         if (!reader_.has(t.name, part)) continue;
-        if (parts == CheckpointParts::weights && part != "master") continue;
-        const bool rounded = parts == CheckpointParts::weights;
-        infos_.push_back(
-            {rounded ? t.name : part + "/" + t.name, rounded ? dtype_named(reader_.state().model_dtype, folder) : dtype, t.shape});
-        sources_.push_back({t.name, part, dtype});
+        infos_.push_back({part + "/" + t.name, dtype, t.shape});
+        sources_.push_back({.tensor = t.name, .part = part, .dtype = dtype});
       }
   }
 
@@ -37,6 +61,7 @@ class CheckpointTensors : public TensorReader {
   void read(size_t index, int64_t first, int64_t n, void* destination) override {
     const Source& s = sources_.at(index);
     const DType as = infos_[index].dtype;
+    if (s.derived) return put_derived(*s.derived, first, {destination, {n}, as, Device::cpu});
     if (as == s.dtype) return reader_.read(s.tensor, s.part, first, n, as, destination);
     constexpr int64_t block = int64_t{1} << 20;
     stored_.resize(static_cast<size_t>(std::min(n, block)) * size_of(s.dtype));
@@ -71,9 +96,19 @@ class CheckpointTensors : public TensorReader {
  private:
   struct Source {
     std::string tensor, part;
-    DType dtype;
+    DType dtype = DType::f32;
+    const DerivedTensor* derived = nullptr;  // in place of all above
   };
+  void add_derived(const std::string& before, DType dtype) {
+    for (const DerivedTensor& d : model_->derived)
+      if (d.before == before) {
+        infos_.push_back(FileTensor{.derived = &d}.info(dtype));
+        sources_.push_back({.tensor = d.name, .derived = &d});
+      }
+  }
+
   CheckpointReader reader_;
+  std::unique_ptr<Model> model_;  // owner of the derived tensors; may be null
   std::vector<TensorInfo> infos_;
   std::vector<Source> sources_;
   std::vector<std::byte> stored_;

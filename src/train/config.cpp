@@ -153,17 +153,17 @@ void refuse_absent(const std::vector<Given>& given) {
 std::vector<Given> translated(const std::vector<Given>& given) {
   std::vector<Given> plain;
   for (const Given& g : given) {
-    if (g.option->kind != ConfigOption::Kind::translated) {
+    ConfigOption::Meaning meaning;
+    if (g.option->translate && !g.option->translate(g.value, meaning)) fail(cat(g.said, " is not accepted; it takes ", g.option->accepts));
+    if (g.option->kind != ConfigOption::Kind::translated && meaning.empty()) {
       plain.push_back(g);
       continue;
     }
-    ConfigOption::Meaning meaning;
-    if (!g.option->translate(g.value, meaning)) fail(cat(g.said, " is not accepted; it takes ", g.option->accepts));
     for (const auto& [name, value] : meaning) {
       Given stands_for = g;
       stands_for.option = find_option(name);
       stands_for.value = value;
-      stands_for.weak = g.option->name != "strategy" && g.option->name != "my_exit";
+      stands_for.weak = g.option->name != "strategy";
       plain.push_back(stands_for);
     }
   }

@@ -14,6 +14,7 @@ using Names = std::vector<std::string>;
 
 constexpr const char* translated_section = "Old spellings";
 constexpr const char* no_effect_section = "Accepted without effect";
+constexpr const char* kAdapters = "adapters (LoRA, PiSSA, Bone, DiSHA, MiSS)";
 constexpr const char* absent_section = "Features that this build does not have";
 
 ConfigOption translated(const char* name, const char* accepts, const char* meaning,
@@ -104,13 +105,6 @@ bool translate_train_type(const std::string& value, ConfigOption::Meaning& meani
   return v.empty() || v == "none" || v == "normal" || !meaning.empty();
 }
 
-// RWKV-LM v5's "leave after this epoch", counted from 0.
-bool translate_my_exit(const std::string& value, ConfigOption::Meaning& meaning) {
-  const auto epoch = read_whole(value);
-  if (epoch && *epoch >= 0 && *epoch < 99999999) meaning = {{"epoch_count", std::to_string(*epoch + 1)}};
-  return epoch && *epoch >= 0;
-}
-
 // TrainChatGalRWKV's share of the data that is trained on; all of it where nothing less is given.
 bool translate_train_split(const std::string& value, ConfigOption::Meaning& meaning) {
   if (lower_case(value) == "none") return true;
@@ -130,17 +124,15 @@ void add_translated(Options& all) {
     o.bare = true;
     all.push_back(std::move(o));
   }
-  all.push_back(
-      translated("train_type", "normal, none, infctx or state", "infctx: chunk_ctx 512, unless chunk_ctx is given", translate_train_type));
+  all.push_back(translated("train_type", "normal, none, infctx, state or states",
+                           "infctx: chunk_ctx 512, unless chunk_ctx is given; state: state_tune 1", translate_train_type));
   all.push_back(translated("ds_bucket_mb", "a whole number from 1 on", "bucket_mib: millions of elements of 4 bytes", translate_ds_bucket));
   all.push_back(translated("train_split_ratio", "none, or a number above 0", "1 - val_split", translate_train_split));
-  all.push_back(translated("my_exit", "a whole number from 0 on", "epoch_count - 1", translate_my_exit));
 }
 
 void add_without_effect(Options& all) {
   no_effect(all, {"fla", "op", "kernel", "fused_kernel"}, "there is one set of kernels, chosen by the device");
   no_effect(all, {"ctx_parts"}, "the WKV operator walks through time in pieces of its own");
-  no_effect(all, {"head_size_divisor"}, "RWKV-7 has no such divisor");
   no_effect(all, {"num_workers", "persistent_workers", "prefetch_factor", "pin_memory"},
             "tokens are read straight from the mapped file, in a fixed order");
   no_effect(all, {"enable_progress_bar"}, "--progress bar or plain decides");
@@ -155,11 +147,18 @@ void add_without_effect(Options& all) {
             "it steered the Lightning trainer only");
 }
 
+// RWKV-PEFT's kinds of adapters, of which training the initial states is one.
+bool translate_peft(const std::string& value, ConfigOption::Meaning& meaning) {
+  if (lower_case(value) == "state") meaning = {{"state_tune", "1"}};
+  return true;
+}
+
 void add_adapters(Options& all) {
   const Names off = {"", "none", "0"};
-  absent(all, "adapters (LoRA, PiSSA, Bone, DiSHA, MiSS)",
-         {{"peft", off},
-          {"lora", {"0", "false"}},
+  absent(all, kAdapters, {{"peft", off}});
+  all.back().translate = translate_peft;
+  absent(all, kAdapters,
+         {{"lora", {"0", "false"}},
           {"lora_load", {""}},
           {"lora_r", {}},
           {"lora_alpha", {}},
@@ -184,7 +183,6 @@ void add_adapters(Options& all) {
           {"prefix_token_len", {}},
           {"post_wkv_tuning", {"0"}}});
   absent(all, "quantised weights", {{"quant", off}, {"quant_mode", off}});
-  absent(all, "state tuning", {{"state_tune", {"0"}}, {"state", {"0"}}});
 }
 
 void add_objectives(Options& all) {
@@ -218,15 +216,10 @@ void add_data(Options& all) {
 }
 
 void add_model(Options& all) {
-  absent(all, "parts of models other than RWKV-7",
-         {{"pre_ffn", {"0"}},
-          {"head_qk", {"0"}},
-          {"tiny_att_dim", {"0"}},
-          {"tiny_att_layer", {"-999"}},
-          {"my_pos_emb", {"0"}},
-          {"my_ffn_shift", {"1"}},
-          {"my_att_shift", {"1"}},
-          {"gqa_kv_heads", {}},
+  absent(all, "token shifts over other distances than one token, which no published model has",
+         {{"my_ffn_shift", {"1"}}, {"my_att_shift", {"1"}}});
+  absent(all, "parts of models other than RWKV",
+         {{"gqa_kv_heads", {}},
           {"rk_norm", {"0"}},
           {"rkv_bias", {}},
           {"rms_norm_eps", {}},
@@ -235,7 +228,6 @@ void add_model(Options& all) {
           {"moe_active", {}},
           {"moe_shared", {}},
           {"moe_balance_alpha", {}}});
-  absent(all, "dropout", {{"dropout", {"0", "0.0"}}});
 }
 
 void add_schedule(Options& all) {
@@ -245,11 +237,8 @@ void add_schedule(Options& all) {
           {"lr_type", {}},
           {"lr_period", {"-1"}},
           {"lr_period_type", {}},
-          {"my_pile_edecay", {"0"}},
           {"lr_advanced", {"0"}},
           {"previous_step", {"0"}}});
-  absent(all, "a weight decay that changes", {{"weight_decay_final", {"-1"}}});
-  absent(all, "one learning rate for all tensors", {{"layerwise_lr", {"1"}}});
   absent(all, "sizes that change during a run",
          {{"initial_ctx_len", {"0", "none"}},
           {"ctx_warmup_steps", {"0", "1"}},

@@ -35,7 +35,7 @@ struct ConfigOption {
   std::function<bool(RunConfig&, const std::string&)> set;  // value: false when the text is not accepted
   std::function<std::string(const RunConfig&)> show;        // value: as text that set() takes
   bool quoted = false;                                      // value: show() is a string in a config file
-  // translated: false when not accepted. An empty meaning: nothing to do.
+  // translated: false when not accepted. An empty meaning: nothing to do. absent: values that ask for something else, which exists.
   std::function<bool(const std::string&, Meaning&)> translate;
 };
 

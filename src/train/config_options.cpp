@@ -25,24 +25,39 @@ Options model_options() {
     if (lower == "neox") return plain(c, "50277");
     return plain(c, value);
   };
+  ConfigOption arch = old({"my_testing", "rwkv_version"},
+                          text("arch", &C::arch, "a model family such as x070", "architecture of fresh weights; a file knows its own"));
+  arch.set = [plain = arch.set](RunConfig& c, const std::string& value) { return value.empty() || plain(c, value); };
   return {
       common(text("load_model", &C::load_model, "a path",
                   "weights to start from (.pth, .safetensors, .h5); empty = fresh weights, 0 = the newest file in proj_dir")),
-      common(old({"my_testing", "rwkv_version"},
-                 text("arch", &C::arch, "a model family such as x070", "architecture of fresh weights; a file knows its own"))),
+      common(arch),
       common(whole("n_layer", &C::n_layer, size, "blocks; 0 = the file's, else 6")),
       common(whole("n_embd", &C::n_embd, size, "channels; 0 = the file's, else 512")),
       common(vocab),
       old({"head_size_a"}, whole("head_size", &C::head_size, {0, 256}, "channels of a head, a multiple of 8; 0 = the file's, else 64")),
-      whole("dim_att", &C::dim_att, size, "channels of attention; 0 = n_embd"),
-      whole("dim_ffn", &C::dim_ffn, size, "width of the feed-forward part; 0 = the family's rule (x070: 4 n_embd, nothing else)"),
+      whole("dim_att", &C::dim_att, size, "channels of attention; 0 = n_embd; another number for x040 only"),
+      whole(
+          "dim_ffn", &C::dim_ffn, size,
+          "width of the feed-forward part; 0 = the family's rule (x040: 4 n_embd; x052, x060: 3.5 n_embd, down to a multiple of 32; x070: "
+          "4 n_embd, nothing else)"),
+      whole("head_size_divisor", &C::head_size_divisor, size, "what a head's output is divided by before its norm (x052, x060); 0 = 8"),
       old({"d_decay_lora"}, whole("decay_lora", &C::decay_lora, size, "rank of the decay's factors; 0 = the family's rule")),
       old({"d_aaa_lora"}, whole("aaa_lora", &C::aaa_lora, size, "rank of the in-context rate's factors; 0 = the family's rule")),
       old({"d_mv_lora"}, whole("mv_lora", &C::mv_lora, size, "rank of the value residual's factors; 0 = the family's rule")),
       old({"d_gate_lora"}, whole("gate_lora", &C::gate_lora, size, "rank of the gate's factors; 0 = the family's rule")),
+      whole("mix_lora", &C::mix_lora, size, "rank of the factors of token mixes (x060); 0 = the family's rule"),
+      whole("head_qk", &C::head_qk, size, "width of queries and keys that copy tokens of the sample into the logits; 0 = none"),
+      whole("tiny_att_dim", &C::tiny_att_dim, size, "width of one small attention in the block tiny_att_layer; 0 = none"),
+      whole("tiny_att_layer", &C::tiny_att_layer, {std::numeric_limits<int64_t>::min()},
+            "block that the small attention ends; below 0 = none"),
+      yes_no("pre_ffn", &C::pre_ffn, "1 = block 0 has a feed-forward part in place of its time mix (x040)"),
+      whole("my_pos_emb", &C::my_pos_emb, size, "P: learned rows for the P x P - 1 positions of a sample; 0 = none"),
+      real("dropout", &C::dropout, {0, 1, false, true}, "share of the residual stream that training drops; x070: of the embedding alone"),
       yes_no("load_partial", &C::load_partial, "1 = tensors that load_model lacks keep fresh values instead of being an error"),
       choice("init", &C::init, {{"reference", "reference"}, {"normal", "normal"}},
              "fresh values: the reference trainer's, or quick normal ones for speed measurements"),
+      old({"state"}, yes_no("state_tune", &C::state_tune, "1 = trains the states that time mixes begin with (x052, x060), nothing else")),
   };
 }
 
@@ -70,6 +85,8 @@ Options length_options() {
       common(whole("my_exit_tokens", &C::my_exit_tokens, {std::numeric_limits<int64_t>::min()},
                    "tokens of the learning-rate schedule, after which the run ends; negative = mean of cosine and exponential; 0 = none")),
       common(whole("max_steps", &C::max_steps, {0}, "steps after which the run ends; 0 = does not end it")),
+      whole("my_exit", &C::my_exit, {0},
+            "number of the mini-epoch, counted from 0, after which the run ends; the schedule does not change"),
       whole("val_every", &C::val_every, {0}, "steps between validations; 0 = only at the end"),
       whole("early_stop", &C::early_stop, {0},
             "validations in a row without a smaller loss, after which the run ends; 0 = does not end it"),
@@ -82,12 +99,19 @@ Options optimizer_options() {
   return {
       common(real("lr_init", &C::lr_init, {}, "learning rate after warm-up")),
       common(real("lr_final", &C::lr_final, {}, "learning rate at the end")),
-      common(whole("warmup_steps", &C::warmup_steps, {-1}, "first steps with a smaller learning rate; -1 = none, 10 after a restart")),
+      common(
+          whole("warmup_steps", &C::warmup_steps, {-1}, "first steps with a smaller learning rate; -1 = none, 10 or 30 after a restart")),
       real("warmup_floor", &C::warmup_floor, {0, 1}, "factor on the learning rate in the first warm-up step"),
       real("beta1", &C::beta1, {0, 1, false, true}, "Adam's decay of the first moment"),
       real("beta2", &C::beta2, {0, 1, false, true}, "Adam's decay of the second moment"),
       real("adam_eps", &C::adam_eps, {0, 1}, "added to the root of Adam's second moment"),
       common(real("weight_decay", &C::weight_decay, {}, "decoupled decay of matrices")),
+      real("weight_decay_final", &C::weight_decay_final, {-1},
+           "decay at the end, exponentially reached; 0 or -1 = weight_decay all the time"),
+      yes_no("layerwise_lr", &C::layerwise_lr, "1 = decays and bonuses of time mixes have larger learning rates than the rest"),
+      whole("my_pile_edecay", &C::my_pile_edecay, {0}, "mini-epochs before the exponential schedule begins to fall"),
+      choice("pass_schedule", &C::pass_schedule, {{"cosine", "cosine"}, {"exponential", "exponential"}},
+             "learning rate over one pass, where neither my_exit_tokens nor epoch_count tells the length of the run"),
       old({"gradient_clip_val"}, real("grad_clip", &C::grad_clip, {}, "largest norm of the gradient; 0 = no clipping")),
       real("l2wrap", &C::l2wrap, {}, "pull on the largest logit of a row; 0 = off"),
       whole("head_chunk", &C::head_chunk, {0}, "rows whose logits are in memory at a time; 0 = chosen"),

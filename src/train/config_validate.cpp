@@ -8,8 +8,11 @@
 #include "data/samples/data_files.h"
 #include "device/gpu.h"
 #include "model/families.h"
+#include "train/architecture.h"
+#include "train/build.h"
 #include "train/config.h"
 #include "train/config_option.h"
+#include "train/dialects.h"
 #include "train/global_batch.h"
 
 namespace rk {
@@ -140,16 +143,15 @@ void check_data(RunConfig& c, bool plan) {
   if (c.early_stop > 0 && c.val_every == 0) fail(cat("--early_stop ", c.early_stop, " needs --val_every, the steps between validations"));
 }
 
-void check_model(const RunConfig& c) {
-  family_of(c.arch);  // refuses an unknown one
-  const bool fresh = c.load_model.empty();
-  if (c.dim_att != 0 && c.n_embd != 0 && c.dim_att != c.n_embd)
-    fail(cat("--dim_att ", c.dim_att, " must be --n_embd ", c.n_embd, " or 0 for ", c.arch));
-  if (c.arch.starts_with("x070") && c.dim_ffn != 0 && c.n_embd != 0 && c.dim_ffn != 4 * c.n_embd)
-    fail(cat("--dim_ffn ", c.dim_ffn, " must be 4 x n_embd = ", 4 * c.n_embd, " or 0 for x070"));
+void check_model(RunConfig& c) {
+  settle_architecture(c);
+  const bool fresh = c.load_model.empty() && c.train_stage < 2;
   if (c.head_size % 8 != 0) fail(cat("--head_size ", c.head_size, " must be a multiple of 8"));
-  if (fresh && c.head_size != 0 && c.n_embd != 0 && c.n_embd % c.head_size != 0)
-    fail(cat("--n_embd ", c.n_embd, " must be a multiple of --head_size ", c.head_size));
+  if (fresh) {
+    ModelSpec given = given_spec(c);
+    if (given.vocab_size == 0) given.vocab_size = 1;  // the data will tell
+    check_with_run(family_of(c.arch).spec_for_new(given), c);
+  }
   if (c.train_stage == 1 && fresh && c.vocab_size == 0 && c.data_file.empty())
     fail("--train_stage 1 needs --vocab_size, because neither --load_model nor --data_file tells it");
 }
@@ -165,6 +167,16 @@ void check_run(RunConfig& c) {
   if (c.my_exit_tokens != 0 && c.lr_init == 0) fail("--lr_init 0 has no cosine to follow; give a rate above 0");
 }
 
+// RWKV-v5 and those before it: a stage has mini-epochs of 40320 samples and the length of a pass, whatever is given.
+void settle_pile_stage(RunConfig& c) {
+  if (c.train_stage < 2 || !dialect_named(c.dialect).pile_stages) return;
+  for (const char* name : {"epoch_steps", "epoch_count"})
+    if (given(c, name))
+      c.notes.push_back(cat("--", name, " has no effect: my_pile_stage ", c.train_stage,
+                            " makes mini-epochs of 40320 samples and the schedule of one pass, as its trainer does"));
+  c.epoch_steps = c.epoch_count = 0;
+}
+
 }  // namespace
 
 void validate(RunConfig& config, int world, const Validated& for_what) {
@@ -173,6 +185,7 @@ void validate(RunConfig& config, int world, const Validated& for_what) {
   check_data(config, for_what.plan);
   check_model(config);
   check_run(config);
+  settle_pile_stage(config);
   settle_batch(config, world);
   config.text = config_text(config);
 }

@@ -11,6 +11,11 @@ struct Dialect {
   const char* trainer;                                         // whose command line
   std::vector<std::pair<const char*, const char*>> defaults;   // option and value that differ from RunConfig's own
   std::vector<std::pair<const char*, const char*>> untrained;  // the same, only where train_stage is 0
+  // my_pile_stage: 2 and 3 set length and mini-epochs of the run, 2 has learning rates of its own, a restart has 10 (2) or 30 (3) warm-up
+  // steps
+  bool pile_stages = false;
+  bool is_rwkv4 = false;   // trains RWKV-4 where nothing else is said
+  bool emb_by_lr = false;  // fresh embeddings of every family reach to +-lr_init
 };
 const std::vector<Dialect>& dialect_table();
 const Dialect& dialect_named(const std::string& name);

@@ -5,6 +5,7 @@
 
 #include "comm/watchdog.h"
 #include "data/text_error.h"
+#include "train/check_samples.h"
 
 namespace rk {
 namespace {
@@ -19,6 +20,7 @@ double log_sum_exp(std::span<const double> logits) {
 }  // namespace
 
 Validation::Result evaluate(LoadedModel& model, std::unique_ptr<BatchSource> source, const BatchShape& shape) {
+  check_samples(model.model(), shape);
   Validation validation(std::move(source), shape, 0, 1);
   validation.allocate(model.device());
   const auto n_units = static_cast<int>(model.model().units.size());

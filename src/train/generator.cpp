@@ -87,6 +87,8 @@ void Generator::Impl::run(std::span<const int32_t> ids, bool want_logits) {
 }
 
 Generator::Generator(const std::string& path, DType dtype, const Machine& machine) : impl_(std::make_unique<Impl>(path, dtype, machine)) {
+  if (const std::string& why = impl_->model().why_no_segments; !why.empty())
+    fail(cat(path, ": text cannot be made of it token by token: ", why, "; rookery eval measures its loss on whole samples"));
   impl_->prepare();
 }
 

@@ -15,12 +15,12 @@ struct Horizon {
   int64_t first_step = 0;   // steps done before this launch began (epoch_begin mini-epochs)
   int64_t last_step = 0;    // the run ends when so many steps are done; 0 = never
   bool ends_at_exit_tokens = false;
-  LearningRate lr;
+  Schedule schedule;
   std::vector<std::string> remarks;
 
   int64_t samples_per_epoch() const { return epoch_steps * real_bsz; }
   bool reached(int64_t steps_done) const {
-    return (last_step > 0 && steps_done >= last_step) || (ends_at_exit_tokens && lr.past_horizon(steps_done - first_step));
+    return (last_step > 0 && steps_done >= last_step) || (ends_at_exit_tokens && schedule.past_horizon(steps_done - first_step));
   }
 };
 

@@ -7,20 +7,13 @@
 #include "io/background_writer.h"
 #include "io/tensor_file.h"
 #include "model/families.h"
+#include "model/file_tensors.h"
 #include "train/build.h"
 #include "train/fresh_values.h"
 #include "train/resized.h"
 
 namespace rk {
 namespace {
-
-TensorInfo info_of(const Param& p, DType dtype) {
-  TensorInfo info;
-  info.name = p.name;
-  info.dtype = dtype;
-  info.shape.assign(p.shape.size.begin(), p.shape.size.begin() + p.shape.rank);
-  return info;
-}
 
 // Sizes without those that are 1.
 std::vector<int64_t> squeezed(std::vector<int64_t> shape) {
@@ -52,7 +45,14 @@ class Donor {
     for (int64_t ModelSpec::*size : {&ModelSpec::n_layer, &ModelSpec::n_embd, &ModelSpec::vocab_size, &ModelSpec::head_size})
       if (given.*size == 0) given.*size = file.*size;
     if (given.n_embd != file.n_embd) return;  // widths follow the channels
-    for (int64_t ModelSpec::*width : {&ModelSpec::decay_lora, &ModelSpec::aaa_lora, &ModelSpec::mv_lora, &ModelSpec::gate_lora})
+    for (int64_t OldParts::*part : {&OldParts::head_qk, &OldParts::tiny_att_dim, &OldParts::pos_emb})
+      if (given.old.*part == 0) {
+        given.old.*part = file.old.*part;
+        if (part == &OldParts::tiny_att_dim) given.old.tiny_att_layer = file.old.tiny_att_layer;
+      }
+    given.old.pre_ffn |= file.old.pre_ffn;
+    for (int64_t ModelSpec::*width : {&ModelSpec::dim_att, &ModelSpec::dim_ffn, &ModelSpec::decay_lora, &ModelSpec::aaa_lora,
+                                      &ModelSpec::mv_lora, &ModelSpec::gate_lora, &ModelSpec::mix_lora})
       if (given.*width == 0) given.*width = file.*width;
   }
 
@@ -74,7 +74,7 @@ class Donor {
 
  private:
   void put_resized(WeightStream& stream, const Param& p, const TensorInfo& info, int64_t first, const Tensor& to) {
-    const std::vector<int64_t> had = squeezed(info.shape), wanted = squeezed(info_of(p, info.dtype).shape);
+    const std::vector<int64_t> had = squeezed(info.shape), wanted = squeezed(FileTensor{.param = &p}.info(info.dtype).shape);
     if (had.empty() || wanted.empty() || !std::equal(had.begin() + 1, had.end(), wanted.begin() + 1, wanted.end()))
       fail(cat(path_, ": tensor ", p.name, " ", text_of(info.shape), " cannot become ", text_of(wanted),
                ": only the number of rows may differ; give the file's --n_embd and widths, or leave them out"));
@@ -102,9 +102,9 @@ class Donor {
 BackgroundWriter new_file(const std::string& path, const Model& model, DType in_file) {
   std::vector<TensorInfo> infos;
   int64_t largest = 0;
-  for (const Param& p : model.params.all()) {
-    infos.push_back(info_of(p, in_file));
-    largest = std::max(largest, p.numel());
+  for (const FileTensor& t : file_tensors(model)) {
+    infos.push_back(t.info(in_file));
+    largest = std::max(largest, infos.back().numel());
   }
   return {create_tensor_file(path, std::move(infos), {}), Device::cpu, static_cast<size_t>(largest) * size_of(in_file)};
 }
@@ -122,12 +122,18 @@ std::string write_initial_weights(const RunConfig& config, const DataSet* data, 
   BackgroundWriter writer = new_file(path, *model, in_file);
   WeightStream stream({.pool = &pool}, in_file);
   FreshValues fresh(&pool, config);
-  for (const Param& p : model->params.all()) {
-    const int index = donor.find(p);
-    for (int64_t at = 0; at < p.numel();) {
+  for (const FileTensor& t : file_tensors(*model)) {
+    const int index = t.param ? donor.find(*t.param) : -1;
+    for (int64_t at = 0, n = t.info(in_file).numel(); at < n;) {
       const Buffer& buffer = writer.take();
-      const Tensor to = buffer.tensor(in_file, {std::min<int64_t>(p.numel() - at, static_cast<int64_t>(buffer.size() / size_of(in_file)))});
-      index >= 0 ? donor.put(stream, p, static_cast<size_t>(index), at, to) : fresh.put(stream, p, at, to);
+      const Tensor to = buffer.tensor(in_file, {std::min<int64_t>(n - at, static_cast<int64_t>(buffer.size() / size_of(in_file)))});
+      if (t.derived) {
+        put_derived(*t.derived, at, to);
+      } else if (index >= 0) {
+        donor.put(stream, *t.param, static_cast<size_t>(index), at, to);
+      } else {
+        fresh.put(stream, *t.param, at, to);
+      }
       writer.put(to.n_bytes());
       at += to.numel();
     }

@@ -13,9 +13,9 @@ inline CheckpointState first_state(const Start& start, const Horizon& horizon) {
   state.epoch_begin = start.epoch_begin;
   state.step = horizon.first_step;
   state.samples = state.step * horizon.real_bsz;
-  state.tokens = state.samples * horizon.lr.ctx_len;
+  state.tokens = state.samples * horizon.schedule.ctx_len;
   state.extra["real_bsz"] = std::to_string(horizon.real_bsz);
-  state.extra["ctx_len"] = std::to_string(horizon.lr.ctx_len);
+  state.extra["ctx_len"] = std::to_string(horizon.schedule.ctx_len);
   state.extra["epoch_steps"] = std::to_string(horizon.epoch_steps);
   state.extra["warmup_steps"] = std::to_string(start.warmup_steps);
   return state;
@@ -31,7 +31,7 @@ inline void step_forward(CheckpointState& state, const Horizon& horizon, StepRep
   r.first_sample = state.samples + 1;
   r.samples = horizon.real_bsz;
   state.samples += horizon.real_bsz;
-  state.tokens += horizon.real_bsz * horizon.lr.ctx_len;
+  state.tokens += horizon.real_bsz * horizon.schedule.ctx_len;
   r.last_step = horizon.last_step;
   r.tokens = state.tokens;
 }

@@ -24,8 +24,14 @@ struct RunConfig : DataOptions {
   int64_t n_layer = 0, n_embd = 0, head_size = 0,
           vocab_size = 0;  // 0 = from the file, else the reference's default (6, 512, 64; vocab: from the data)
   int64_t dim_att = 0, dim_ffn = 0;
-  int64_t decay_lora = 0, aaa_lora = 0, mv_lora = 0, gate_lora = 0;  // 0 = the reference's rule
+  int64_t decay_lora = 0, aaa_lora = 0, mv_lora = 0, gate_lora = 0, mix_lora = 0;  // 0 = the reference's rule
+  int64_t head_size_divisor = 0;                                                   // 0 = the family's
+  // parts of old trainers' models
+  int64_t head_qk = 0, tiny_att_dim = 0, tiny_att_layer = -999, my_pos_emb = 0;
+  bool pre_ffn = false;
+  double dropout = 0;  // of the residual stream
   bool load_partial = false;
+  bool state_tune = false;         // the initial states of time mixes are trained, and nothing else
   std::string init = "reference";  // or "normal": quick weights for benches
 
   // length of the run
@@ -39,13 +45,17 @@ struct RunConfig : DataOptions {
   int64_t epoch_begin = 0;
   int64_t my_exit_tokens = 0;
   int64_t max_steps = 0;
+  int64_t my_exit = 99999999;  // number of the last mini-epoch
   bool forever = false;
 
   // optimizer and schedule
   double lr_init = 6e-4, lr_final = 1e-5;
   int64_t warmup_steps = -1;
   double warmup_floor = 0.01;
-  double beta1 = 0.9, beta2 = 0.99, adam_eps = 1e-18, weight_decay = 0, grad_clip = 1.0;
+  double beta1 = 0.9, beta2 = 0.99, adam_eps = 1e-18, weight_decay = 0, weight_decay_final = -1, grad_clip = 1.0;
+  bool layerwise_lr = true;
+  int64_t my_pile_edecay = 0;            // mini-epochs
+  std::string pass_schedule = "cosine";  // or "exponential"
   double l2wrap = 1e-4;
   int64_t head_chunk = 0;  // rows of logits formed at a time; 0 = chosen
 

@@ -111,6 +111,7 @@ void RunLog::step(const StepReport& r, const Validation::Result* validated) {
                                      {"step", r.step},
                                      {"loss", number(r.loss)},
                                      {"lr", r.lr},
+                                     {"wd", r.weight_decay},
                                      {"Gtokens", static_cast<double>(r.tokens) / 1e9},
                                      {"kt/s", number(r.tokens_per_s / 1000)}};
   append("wandb-events.jsonl", event.dump());

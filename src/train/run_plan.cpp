@@ -41,7 +41,6 @@ ShardsOptions shards_options(const RunConfig& config, const Model& model, Device
   return {.dtype = model.dtype,
           .sharding = Sharding::stage(zero),
           .training = true,
-          .weight_decay = config.weight_decay,
           .reduce_dtype = config.reduce_dtype == "bf16" ? DType::bf16 : DType::f32,
           .offload_state = config.offload_optimizer && on_gpu,
           .offload_params = config.offload_params && on_gpu,

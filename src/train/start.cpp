@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "io/tensor_file.h"
 #include "train/checkpoint.h"
+#include "train/dialects.h"
 
 namespace rk {
 namespace {
@@ -81,7 +82,7 @@ Start from_weights_of(const RunConfig& config, const std::vector<WeightsFile>& f
     start.path = files[i].path;
     start.epoch_begin = files[i].number + 1;
     if (files[i].number < 0) return start;
-    if (start.warmup_steps < 0) start.warmup_steps = 10;
+    if (start.warmup_steps < 0) start.warmup_steps = config.train_stage == 3 && dialect_named(config.dialect).pile_stages ? 30 : 10;
     start.remarks.push_back(cat("weights-only restart from ", start.path,
                                 ": no checkpoint folder is there, so Adam's moments begin at zero and ", start.warmup_steps,
                                 " warm-up steps are made"));

@@ -15,7 +15,7 @@ struct Start {
   bool automatic = false;  // it was chosen as the newest: an older one may take its place
   bool snapshot = false;   // the folder is no checkpoint of proj_dir (train/snapshot_start.h)
   int64_t epoch_begin = 0;
-  int64_t warmup_steps = -1;  // 10 after a weights-only restart from a trained file, where none is given
+  int64_t warmup_steps = -1;  // 10 (old trainers, stage 3: 30) after a weights-only restart from a trained file, where none is given
   std::vector<std::string> remarks;
 };
 

@@ -245,10 +245,16 @@ bool Trainer::queue_step() {
 
   watchdog_->progress(state_.step + 1, "update");
   StepReport& r = step.report;
-  r.lr = run_.horizon.lr.at(state_.step - run_.horizon.first_step);
+  const int64_t since_launch = state_.step - run_.horizon.first_step;
+  r.lr = run_.horizon.schedule.lr(since_launch);
+  r.weight_decay = run_.horizon.schedule.decay(since_launch);
   numbers_->decide(ex, config_, scales_loss());
-  shards_->update(ex,
-                  {.lr = r.lr, .beta1 = config_.beta1, .beta2 = config_.beta2, .eps = config_.adam_eps, .decision = numbers_->decision()});
+  shards_->update(ex, {.lr = r.lr,
+                       .beta1 = config_.beta1,
+                       .beta2 = config_.beta2,
+                       .eps = config_.adam_eps,
+                       .weight_decay = r.weight_decay,
+                       .decision = numbers_->decision()});
   numbers_->queue_copy(ex);
   pending_.queued();
 

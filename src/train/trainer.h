@@ -15,13 +15,13 @@ namespace rk {
 
 // What one optimizer step was. Rank 0's numbers are global; they are the same on every rank.
 struct StepReport {
-  int64_t step = 0;                        // counts from 1 over the whole run, resumes included
-  int64_t last_step = 0;                   // where the run will end; 0 = unknown (--forever)
-  double loss = 0;                         // mean cross entropy over all counted tokens of all ranks
-  double rank_loss = 0;                    // of this rank's own rows
-  double lr = 0, grad_norm = 0, clip = 1;  // base lr; norm before clipping; factor applied to gradients
-  bool skipped = false;                    // non-finite: no update
-  int64_t tokens = 0;                      // cumulative
+  int64_t step = 0;                                          // counts from 1 over the whole run, resumes included
+  int64_t last_step = 0;                                     // where the run will end; 0 = unknown (--forever)
+  double loss = 0;                                           // mean cross entropy over all counted tokens of all ranks
+  double rank_loss = 0;                                      // of this rank's own rows
+  double lr = 0, weight_decay = 0, grad_norm = 0, clip = 1;  // base lr; of the step; norm before clipping; factor applied to gradients
+  bool skipped = false;                                      // non-finite: no update
+  int64_t tokens = 0;                                        // cumulative
   double tokens_per_s = 0, seconds = 0, seconds_left = 0;
   double data_s = 0;                                   // of these, this rank's wait for its samples
   int64_t epoch = 0, epoch_step = 0, epoch_steps = 0;  // mini-epoch

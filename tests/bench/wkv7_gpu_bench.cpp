@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "device/gpu.h"
+#include "bench/gpu_times.h"
 #include "kernels/wkv7/op.h"
 #include "support/cpu_exec.h"
 #include "support/gpu_exec.h"
@@ -182,21 +182,6 @@ void errors(const Exec& gpu) {
   }
 }
 
-template <class F>
-double median_ms(const Gpu& gpu, const F& f) {
-  std::vector<double> ms;
-  for (int i = 0; i < 13; ++i) {
-    GpuEvent begin, end;
-    begin.record(gpu);
-    f();
-    end.record(gpu);
-    end.wait();
-    if (i > 2) ms.push_back(end.ms_since(begin));
-  }
-  std::sort(ms.begin(), ms.end());
-  return ms[ms.size() / 2];
-}
-
 void times(const Exec& ex) {
   std::printf("%-16s %10s %10s %10s\n", "B, H, T", "forward", "backward", "sum, ms");
   const int64_t shapes[][3] = {{16, 12, 512}, {16, 12, 4096}, {8, 32, 4096}, {8, 64, 4096}, {1, 64, 32768}};
@@ -204,8 +189,8 @@ void times(const Exec& ex) {
   for (const auto& [B, H, T] : shapes) {
     const Call call(ex, DType::bf16, {B, T, H, 64}, {B, H, 64, 64});
     call.fill(in);
-    const double forward = median_ms(*ex.gpu, [&] { run(ex, call.forward); });
-    const double backward = median_ms(*ex.gpu, [&] { run(ex, call.backward); });
+    const double forward = bench::median_ms(*ex.gpu, [&] { run(ex, call.forward); });
+    const double backward = bench::median_ms(*ex.gpu, [&] { run(ex, call.backward); });
     std::printf("%2d, %2d, %-8d %10.3f %10.3f %10.3f\n", static_cast<int>(B), static_cast<int>(H), static_cast<int>(T), forward, backward,
                 forward + backward);
   }

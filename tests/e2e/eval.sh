@@ -18,7 +18,7 @@ check "the loss is the validation's" equal "$(loss all/rwkv-final.pth "${options
 check "so it is from the folder" equal "$(loss all "${options[@]}" --micro_bsz 3)" "$validated"
 check "a missing model" contains "$("$rookery" eval ppl none.pth "${options[@]}" 2>&1)" "none.pth does not exist"
 check "missing data" contains "$("$rookery" eval ppl all --data_file none.jsonl --data_type jsonl 2>&1)" "none.jsonl"
-check "no words" contains "$("$rookery" eval 2>&1)" "ppl or lambada"
+check "no words" contains "$("$rookery" eval 2>&1)" "ppl, lambada or logits"
 
 lambada=$("$rookery" eval lambada all/rwkv-final.pth sums.jsonl 2> told)
 check "the tokenizer is the run's" equal $? 0
@@ -28,4 +28,7 @@ printf '{"text": "one two"}\n{"text": 3}\n' > broken.jsonl
 message=$("$rookery" eval lambada all/rwkv-final.pth broken.jsonl 2>&1)
 check "a broken line: exit code" equal $? 2
 check "a broken line is named" contains "$message" "broken.jsonl:2:"
+
+check "logits are written" "$rookery" eval logits all/rwkv-final.pth "1 2 3" logits.safetensors --tokenizer ids
+check "one row a token" grep -qE 'logits.*3, *257' <<< "$("$rookery" inspect logits.safetensors --tensors)"
 finish

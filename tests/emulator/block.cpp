@@ -346,3 +346,7 @@ double __dsub_rn(double x, double y) { return x - y; }
 double __dmul_rn(double x, double y) { return x * y; }
 
 }  // namespace rk::cuda
+
+extern "C" void rookery_emulator_runs_backward(bool backward) {
+  rk::cuda::emulator::set_order(backward ? rk::cuda::emulator::Order::backward : rk::cuda::emulator::Order::forward);
+}

@@ -263,7 +263,7 @@ void compare_primes(const Hdf5Reader& expected, Check& check) {
   }
 }
 
-LearningRate schedule_of(json settings, const json& defaults, Check& check) {
+Schedule schedule_of(json settings, const json& defaults, Check& check) {
   for (const auto& [key, value] : defaults.items()) {
     if (!settings.contains(key)) settings[key] = value;
   }
@@ -271,7 +271,7 @@ LearningRate schedule_of(json settings, const json& defaults, Check& check) {
                  {"group", "lr_init", "lr_final", "warmup_steps", "ctx_len", "real_bsz", "my_exit_tokens", "epoch_begin", "epoch_steps",
                   "epoch_count"},
                  settings.at("group"), check);
-  LearningRate rate;
+  Schedule rate;
   rate.lr_init = settings.at("lr_init");
   rate.lr_final = settings.at("lr_final");
   rate.warmup_steps = settings.at("warmup_steps");
@@ -288,7 +288,7 @@ double relative(double x, double reference) { return reference == 0 ? std::abs(x
 
 void compare_rates(const Case& c, const Hdf5Reader& expected, const json& settings, Check& check) {
   const std::string group = settings.at("group");
-  const LearningRate rate = schedule_of(settings, c.json.at("defaults"), check);
+  const Schedule rate = schedule_of(settings, c.json.at("defaults"), check);
   const double limit = c.json.at("tolerance").at("lr_rel");
   const std::vector<int64_t> steps = expected.read_ints(group + "/step"), stops = expected.read_ints(group + "/stop");
   const std::vector<double> rates = expected.read_doubles(group + "/lr"), w0_rates = expected.read_doubles(group + "/lr_w0");
@@ -296,8 +296,8 @@ void compare_rates(const Case& c, const Hdf5Reader& expected, const json& settin
   constexpr double w0_scale = 2;  // lr_scale of att.w0
   for (size_t i = 0; i < steps.size(); ++i) {
     const std::string what = cat(group, " step ", steps[i]);
-    check.at_most(what + " lr", relative(rate.at(steps[i]), rates[i]), limit);
-    check.at_most(what + " lr_w0", relative(w0_scale * rate.at(steps[i]), w0_rates[i]), limit);
+    check.at_most(what + " lr", relative(rate.lr(steps[i]), rates[i]), limit);
+    check.at_most(what + " lr_w0", relative(w0_scale * rate.lr(steps[i]), w0_rates[i]), limit);
     check.exact(what + " stop", rate.past_horizon(steps[i]) == (stops[i] != 0));
   }
 }

@@ -7,6 +7,7 @@ namespace rk::golden {
 // Operators and the loss.
 void run_wkv7_op(const Case&, const Options&, Check&);
 void run_loss_variants(const Case&, const Options&, Check&);
+void run_wkv4_op(const Case&, const Options&, Check&);  // the cases of rwkv456/wkv_op that are about RWKV-4
 void run_wkv456_op(const Case&, const Options&, Check&);
 
 // The model.
@@ -15,10 +16,16 @@ void run_forward_trained_text(const Case&, const Options&, Check&);
 void run_grads_one_step(const Case&, const Options&, Check&);
 void run_infctx(const Case&, const Options&, Check&);
 void run_init(const Case&, const Options&, Check&);
+void run_old_grads(const Case&, const Options&, Check&);
+void run_old_infctx(const Case&, const Options&, Check&);
 
 // Training runs.
 void run_train_20_steps(const Case&, const Options&, Check&);
 void run_schedule_sampling(const Case&, const Options&, Check&);
+
+// RWKV-4, 5.2 and 6.
+void run_init_old(const Case&, const Options&, Check&);
+void run_pth_names(const Case&, const Options&, Check&);
 
 // Data.
 void run_world_tokenizer(const Case&, const Options&, Check&);

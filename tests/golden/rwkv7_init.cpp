@@ -4,8 +4,8 @@
 #include <set>
 
 #include "device/thread_pool.h"
+#include "golden/fresh_rules.h"
 #include "golden/handlers.h"
-#include "kernels/gemm/op.h"
 #include "model/families.h"
 #include "params/init.h"
 
@@ -27,7 +27,6 @@ class InitCase {
   void uniform(const Param& p, const std::vector<double>& values, const std::string& rule);
   void orthogonal(const Param& p, const std::vector<double>& values, const json& tensor);
   void widths();
-  void multiply(const Gemm& g);
 
   const Case& case_;
   Check& check_;
@@ -100,52 +99,21 @@ void InitCase::exact(const Param& p, const std::vector<double>& values) {
   check_.at_most(dataset, worst, limits_.at("exact_abs"));
 }
 
-// All values inside the range, mean and deviation near those of the distribution.
 void InitCase::uniform(const Param& p, const std::vector<double>& values, const std::string& rule) {
   double low = 0, high = 0;
   if (std::sscanf(rule.c_str(), "uniform(%lf, %lf)", &low, &high) != 2 || low != -high)
     return check_.fail(p.name + ": unknown rule " + rule);
-  double sum = 0, squares = 0, largest = 0;
-  for (double x : values) {
-    sum += x;
-    squares += x * x;
-    largest = std::max(largest, std::abs(x));
-  }
-  const auto n = static_cast<double>(values.size());
-  check_.at_most(p.name + " range", largest, high);
-  check_.at_most(p.name + " mean", std::abs(sum / n), 0.01 * high);
-  check_.at_most(p.name + " deviation", std::abs(std::sqrt(3 * squares / n) / high - 1), 0.02);
+  compare_uniform(p, values, {.half_width = high, .mean = 0.01, .deviation = 0.02}, check_);
 }
 
-// max |G - gain^2 I| / gain^2 with G = W W^T or W^T W as the rule says, for the values and for them rounded to bf16.
 void InitCase::orthogonal(const Param& p, const std::vector<double>& values, const json& tensor) {
   const bool rows = tensor.at("rule").get<std::string>().find("W W^T") != std::string::npos;
-  const int64_t n = p.shape[rows ? 0 : 1];
-  const double square = std::pow(tensor.at("gain").get<double>(), 2);
-  const auto distance = [&](const std::vector<double>& w) {
-    std::vector<double> gram(static_cast<size_t>(n * n));
-    Tensor a, c;
-    a.data = const_cast<double*>(w.data());
-    a.shape = p.shape;
-    c.data = gram.data();
-    c.shape = {n, n};
-    a.dtype = c.dtype = DType::f64;
-    multiply(Gemm{.a = a, .b = a, .c = c, .trans_a = !rows, .trans_b = rows});
-    double worst = 0;
-    for (int64_t i = 0; i < n * n; ++i) worst = std::max(worst, std::abs(gram[static_cast<size_t>(i)] / square - (i / n == i % n)));
-    return worst;
-  };
+  const double gain = tensor.at("gain");
   std::vector<double> rounded;
   for (double x : values) rounded.push_back(static_cast<double>(bf16(static_cast<float>(x))));
-  check_.at_most(p.name, distance(values), limits_.at("orthogonal_fp32_rel_to_gain2"));
-  check_.at_most(p.name + " in bf16", distance(rounded), limits_.at("orthogonal_bf16_rel_to_gain2"));
-}
-
-void InitCase::multiply(const Gemm& g) {
-  Arena measured;
-  rk::run(Exec{.pool = &pool_, .scratch = &measured}, g);
-  Arena scratch(Buffer(Device::cpu, measured.peak()));
-  rk::run(Exec{.pool = &pool_, .scratch = &scratch}, g);
+  check_.at_most(p.name, distance_from_orthogonal(p, values, {gain, rows}, pool_), limits_.at("orthogonal_fp32_rel_to_gain2"));
+  check_.at_most(p.name + " in bf16", distance_from_orthogonal(p, rounded, {gain, rows}, pool_),
+                 limits_.at("orthogonal_bf16_rel_to_gain2"));
 }
 
 void InitCase::widths() {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "golden/handlers.h"
-#include "support/model_runner.h"
+#include "golden/model_support.h"
 
 namespace rk::golden {
 namespace {
@@ -83,19 +83,13 @@ class ModelCase {
 
  private:
   std::unique_ptr<ModelRunner> load(const Options& options) {
-    const std::string path = case_.path(case_.json.at("weights").get<std::string>());
-    const auto tensors = open_tensor_file(path)->tensors();
-    const Family& family = family_of_file(tensors, path);
-    ModelSpec given;
-    given.dtype = options.dtype;
-    const ModelSpec spec = family.spec_from_file(given, tensors, path);
+    LoadedRunner loaded = load_runner(case_.path(case_.json.at("weights").get<std::string>()), {}, options);
+    const ModelSpec& spec = loaded.spec;
     const std::pair<const char*, int64_t> sizes[] = {
         {"n_layer", spec.n_layer}, {"n_embd", spec.n_embd}, {"head_size", spec.head_size}, {"vocab_size", spec.vocab_size}};
     for (const auto& [key, size] : sizes) check_.exact(key, case_.json.at(key) == size);
     check_widths(spec);
-    auto runner = std::make_unique<ModelRunner>(family.make(spec), options.threads, options.gpu);
-    runner->load(path);
-    return runner;
+    return std::move(loaded.runner);
   }
   // lora_dims: {"w": 8, ...} or {"w1": [128, 32], ...}.
   void check_widths(const ModelSpec& spec) {
@@ -136,13 +130,6 @@ std::vector<int64_t> argmax_of(const std::vector<double>& logits, size_t rows) {
   const auto V = static_cast<std::ptrdiff_t>(logits.size() / rows);
   for (auto row = logits.begin(); row != logits.end(); row += V) result.push_back(std::max_element(row, row + V) - row);
   return result;
-}
-
-double norm_of(const Values& values) {
-  double sum = 0;
-  for (const auto& [name, x] : values)
-    for (double v : x) sum += v * v;
-  return std::sqrt(sum);
 }
 
 }  // namespace
@@ -275,27 +262,13 @@ class SegmentCase {
     }
     for (size_t n = 1; n <= lengths.size(); ++n) {
       const std::string prefix = cat(name, "/state_after_segment", n - 1);
-      if (has(prefix)) m_.compare_all(prefix, m_.runner().forward(first(n, in)).final_state, limit("states"));
+      if (has(prefix)) m_.compare_all(prefix, m_.runner().forward(segments_of(in, 0, n)).final_state, limit("states"));
     }
   }
 
   bool has(const std::string& prefix) const {
     const auto all = m_.expected().datasets();
     return std::any_of(all.begin(), all.end(), [&](const std::string& d) { return d.starts_with(prefix + "/"); });
-  }
-
-  // The first n segments alone.
-  static RunInput first(size_t n, const RunInput& in) {
-    RunInput part = in;
-    part.segments.resize(n);
-    part.T = std::accumulate(part.segments.begin(), part.segments.end(), int64_t{0});
-    part.tokens.clear();
-    part.targets.clear();
-    for (int64_t b = 0; b < in.B; ++b) {
-      const auto row = in.tokens.begin() + b * in.T;
-      part.tokens.insert(part.tokens.end(), row, row + part.T);
-    }
-    return part;
   }
 
   void from_initial_state() {

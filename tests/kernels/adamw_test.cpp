@@ -10,6 +10,7 @@ namespace {
 struct Settings {
   double weight_decay = 0.1;
   int64_t t = 3;
+  double decay = 1;
   bool apply = true;
 };
 
@@ -38,7 +39,7 @@ OpCase adamw_case(int64_t n, const Settings& s) {
   c.in("lr_scale", {3}, Held::f64, {kScales[0], kScales[1], kScales[2]});
   c.in("weight_decay", {3}, Held::f64, {s.weight_decay, 0, s.weight_decay});
   c.in("decision", {kStepDecisions}, Held::f64, decision_of(s));
-  c.call = [](const Exec& ex, const Tensors& t) {
+  c.call = [decay = s.decay](const Exec& ex, const Tensors& t) {
     run(ex, AdamW{.p = t("p"),
                   .g = t("g"),
                   .m = t("m"),
@@ -51,13 +52,14 @@ OpCase adamw_case(int64_t n, const Settings& s) {
                   .lr = 1e-2,
                   .beta1 = 0.9,
                   .beta2 = 0.95,
-                  .eps = 1e-18});
+                  .eps = 1e-18,
+                  .decay = decay});
   };
   return c;
 }
 
 TEST(AdamW, IsTheFormula) {
-  for (const Settings& s : {Settings{}, {.weight_decay = 0, .t = 1}}) {
+  for (const Settings& s : {Settings{}, {.weight_decay = 0, .t = 1}, {.decay = 0.3}}) {
     OpCase c = adamw_case(65, s);
     const Values r = run_case(c, DType::f64);
     for (int64_t e = 0; e < 65; ++e) {
@@ -68,7 +70,7 @@ TEST(AdamW, IsTheFormula) {
       const size_t group = group_of(e, 65);
       EXPECT_NEAR(r.at("m")[i], m, 1e-15);
       EXPECT_NEAR(r.at("v")[i], v, 1e-15 * (1 + v));
-      EXPECT_NEAR(r.at("p")[i], at("p") - 1e-2 * kScales[group] * (u + (group == 1 ? 0 : s.weight_decay) * at("p")), 1e-14);
+      EXPECT_NEAR(r.at("p")[i], at("p") - 1e-2 * kScales[group] * (u + (group == 1 ? 0 : s.decay * s.weight_decay) * at("p")), 1e-14);
       EXPECT_EQ(r.at("w")[i], r.at("p")[i]);
     }
   }

@@ -63,9 +63,6 @@ std::vector<double> numbers(size_t stream, int64_t n) {
 class GemmCuda : public testing::Test {
  protected:
   void SetUp() override {
-#ifdef ROOKERY_CUDA_EMULATED
-    GTEST_SKIP() << "the emulated GPU has no cuBLASLt";
-#endif
     if (!has_gpu()) GTEST_SKIP() << why_no_gpu();
     gpu_ = std::make_unique<PlaceExec>(Device::cuda, kScratch);
     memory_ = Buffer(Device::cuda, size_t{64} << 20);

@@ -10,6 +10,7 @@ namespace {
 struct Sizes {
   int64_t B, T, C;
   int n;
+  bool of_self = false;
   Shape x() const { return {B, T, C}; }
 };
 
@@ -26,8 +27,9 @@ OpCase forward_case(const Sizes& s) {
   OpCase c = with_inputs(s);
   c.out("state_out", {s.B, s.C});
   for (int m = 0; m < s.n; ++m) c.out(numbered("y", m), s.x());
-  c.call = [n = s.n](const Exec& ex, const Tensors& t) {
+  c.call = [n = s.n, of_self = s.of_self](const Exec& ex, const Tensors& t) {
     NormMixForward a{.x = t("x"), .weight = t("weight"), .bias = t("bias"), .state_in = t("state_in"), .state_out = t("state_out"), .n = n};
+    a.mu_of_self = of_self;
     for (int m = 0; m < n; ++m) {
       a.mu[static_cast<size_t>(m)] = t(numbered("mu", m));
       a.y[static_cast<size_t>(m)] = t(numbered("y", m));
@@ -43,7 +45,7 @@ OpCase backward_case(const Sizes& s) {
   c.inout("dx", s.x()).in("dstate_out", {s.B, s.C}, Held::sum).out("dstate_in", {s.B, s.C}, Held::sum);
   c.inout("dweight", {s.C}, Held::sum).inout("dbias", {s.C}, Held::sum);
   for (int m = 0; m < s.n; ++m) c.in(numbered("dy", m), s.x()).inout(numbered("dmu", m), {s.C}, Held::sum);
-  c.call = [n = s.n](const Exec& ex, const Tensors& t) {
+  c.call = [n = s.n, of_self = s.of_self](const Exec& ex, const Tensors& t) {
     NormMixBackward a{.x = t("x"),
                       .weight = t("weight"),
                       .bias = t("bias"),
@@ -52,6 +54,7 @@ OpCase backward_case(const Sizes& s) {
                       .dstate_out = t("dstate_out"),
                       .dstate_in = t("dstate_in"),
                       .n = n,
+                      .mu_of_self = of_self,
                       .dweight = t("dweight"),
                       .dbias = t("dbias")};
     for (int m = 0; m < n; ++m) {
@@ -79,6 +82,15 @@ GradientCase gradient_case(const Sizes& s) {
 TEST(NormMix, GradientsAreFiniteDifferences) {
   for (const Sizes& s : {Sizes{1, 1, 2, 1}, {2, 7, 33, 6}, {3, 16, 8, 2}, {2, 17, 9, 3}, {1, 40, 7, 6}, {5, 1, 65, 1}}) {
     expect_gradients(gradient_case(s));
+  }
+}
+
+TEST(NormMix, WeightsOfItself) {
+  for (const Sizes& s : {Sizes{2, 7, 33, 3, true}, {3, 16, 8, 1, true}, {1, 40, 7, 6, true}}) expect_gradients(gradient_case(s));
+  for (const Sizes& s : {Sizes{2, 40, 64, 6, true}, {1, 70, 520, 1, true}, {3, 11, 8, 2, true}}) {
+    expect_close_to_double(forward_case(s), 2e-6, 6e-3);
+    expect_close_to_double(backward_case(s), 2e-6, 8e-3);
+    expect_close_to_double(with_resets(backward_case(s), s.B, s.T, document_flags(s.B, s.T, 1)), 2e-6, 8e-3);
   }
 }
 

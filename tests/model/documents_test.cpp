@@ -108,13 +108,18 @@ RunInput packed_input(const Model& model) {
   RunInput in = random_input(model, kRows, kTokens);
   in.resets = flags();
   in.initial_state = random_states(model, kRows, 100);
-  in.dfinal_state = random_states(model, kRows, 200, 0.05);
+  in.dfinal_state = random_state_gradients(model, kRows, 200, 0.05);
   in.want_dinitial = true;
   return in;
 }
 
-TEST(Documents, PackedRowsAreSequencesOfTheirOwn) {
-  ModelRunner runner(family_of("x070").make(tiny_spec(DType::f64)));
+class Documents : public EveryFamily {
+ protected:
+  static std::unique_ptr<Model> model_of(const ModelSpec& spec) { return family_of(spec.arch).make(spec); }
+};
+
+TEST_P(Documents, PackedRowsAreSequencesOfTheirOwn) {
+  ModelRunner runner(model_of(spec(DType::f64)));
   runner.set_all([](const Param& p) { return lively_values(p); });
   RunInput in = packed_input(runner.model());
   const Whole expected = by_documents(runner, in);
@@ -131,8 +136,8 @@ TEST(Documents, PackedRowsAreSequencesOfTheirOwn) {
         }
 }
 
-TEST(Documents, WithoutStatesAtTheEnds) {
-  ModelRunner runner(family_of("x070").make(tiny_spec(DType::f64, 3)));
+TEST_P(Documents, WithoutStatesAtTheEnds) {
+  ModelRunner runner(model_of(spec(DType::f64, 3)));
   runner.set_all([](const Param& p) { return lively_values(p); });
   RunInput in = packed_input(runner.model());
   in.initial_state.clear();
@@ -143,9 +148,9 @@ TEST(Documents, WithoutStatesAtTheEnds) {
   expect_close(run(runner, in), expected, 1e-11, "no states");
 }
 
-TEST(Documents, FlagsThatAreAllZeroChangeNoBits) {
+TEST_P(Documents, FlagsThatAreAllZeroChangeNoBits) {
   for (DType dtype : {DType::f64, DType::bf16}) {
-    ModelRunner runner(family_of("x070").make(tiny_spec(dtype)));
+    ModelRunner runner(model_of(spec(dtype)));
     runner.set_all([](const Param& p) { return lively_values(p); });
     RunInput in = packed_input(runner.model());
     in.segments = {9, 32};
@@ -158,6 +163,8 @@ TEST(Documents, FlagsThatAreAllZeroChangeNoBits) {
     EXPECT_EQ(flagged.dinitial_state, plain.dinitial_state);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, Documents, testing::ValuesIn(tiny_families()));
 
 }  // namespace
 }  // namespace rk::test

@@ -6,7 +6,7 @@
 namespace rk::test {
 namespace {
 
-ModelRunner lively_runner(ModelSpec spec, int threads = 2) { return ModelRunner(family_of("x070").make(spec), threads); }
+ModelRunner lively_runner(ModelSpec spec, int threads = 2) { return ModelRunner(family_of(spec.arch).make(spec), threads); }
 
 void set_lively(ModelRunner& runner) {
   runner.set_all([](const Param& p) { return lively_values(p); });
@@ -33,7 +33,7 @@ void expect_same_bits(const RunOutput& a, const RunOutput& b, const std::string&
 RunInput carried_input(const Model& model, int64_t B, int64_t T) {
   RunInput in = random_input(model, B, T);
   in.initial_state = random_states(model, B, 100);
-  in.dfinal_state = random_states(model, B, 200, 0.05);
+  in.dfinal_state = random_state_gradients(model, B, 200, 0.05);
   in.want_dinitial = true;
   in.l2_factor = 1e-2;
   return in;
@@ -41,8 +41,10 @@ RunInput carried_input(const Model& model, int64_t B, int64_t T) {
 
 const std::vector<std::vector<int64_t>> kSegmentations{{9, 8}, {1, 5, 4, 7}, {16, 1}, std::vector<int64_t>(17, 1)};
 
-TEST(Segments, EqualTheWholeInDouble) {
-  ModelRunner runner = lively_runner(tiny_spec(DType::f64));
+class Segments : public EveryFamily {};
+
+TEST_P(Segments, EqualTheWholeInDouble) {
+  ModelRunner runner = lively_runner(spec(DType::f64));
   set_lively(runner);
   RunInput in = carried_input(runner.model(), 2, 17);
   const RunOutput whole = runner.train(in);
@@ -56,8 +58,8 @@ TEST(Segments, EqualTheWholeInDouble) {
       }
 }
 
-TEST(Segments, TruncationStopsGradientsButNotValues) {
-  ModelRunner runner = lively_runner(tiny_spec(DType::f64));
+TEST_P(Segments, TruncationStopsGradientsButNotValues) {
+  ModelRunner runner = lively_runner(spec(DType::f64));
   set_lively(runner);
   RunInput in = carried_input(runner.model(), 2, 17);
   in.dfinal_state.clear();
@@ -104,9 +106,9 @@ TEST(Segments, TruncationStopsGradientsButNotValues) {
   for (const auto& [name, g] : by_layer.grads) EXPECT_LE(distance(sum.at(name), g), 1e-11) << name;
 }
 
-TEST(Segments, TokenByTokenDecodesTheSameLogits) {
+TEST_P(Segments, TokenByTokenDecodesTheSameLogits) {
   for (DType dtype : {DType::f64, DType::f32}) {
-    ModelRunner runner = lively_runner(tiny_spec(dtype));
+    ModelRunner runner = lively_runner(spec(dtype));
     set_lively(runner);
     RunInput in = random_input(runner.model(), 2, 17);
     in.targets.clear();
@@ -116,10 +118,12 @@ TEST(Segments, TokenByTokenDecodesTheSameLogits) {
   }
 }
 
-TEST(Recomputation, GivesTheSameBits) {
+class Recomputation : public EveryFamily {};
+
+TEST_P(Recomputation, GivesTheSameBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16})
     for (PlanOrder order : {PlanOrder::layer, PlanOrder::segment}) {
-      ModelRunner runner = lively_runner(tiny_spec(dtype, 3));
+      ModelRunner runner = lively_runner(spec(dtype, 3));
       set_lively(runner);
       RunInput in = carried_input(runner.model(), 2, 17);
       in.segments = {7, 10};
@@ -132,9 +136,11 @@ TEST(Recomputation, GivesTheSameBits) {
     }
 }
 
-TEST(KeepingLess, GivesTheSameBits) {
+class KeepingLess : public EveryFamily {};
+
+TEST_P(KeepingLess, GivesTheSameBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
-    ModelRunner runner = lively_runner(tiny_spec(dtype, 3));
+    ModelRunner runner = lively_runner(spec(dtype, 3));
     set_lively(runner);
     RunInput in = carried_input(runner.model(), 2, 17);
     in.segments = {7, 10};
@@ -146,11 +152,13 @@ TEST(KeepingLess, GivesTheSameBits) {
   }
 }
 
-TEST(Threads, DoNotChangeBits) {
+class Threads : public EveryFamily {};
+
+TEST_P(Threads, DoNotChangeBits) {
   for (DType dtype : {DType::f64, DType::f32, DType::bf16}) {
     RunOutput first;
     for (int threads : {1, 2, 5}) {
-      ModelRunner runner = lively_runner(tiny_spec(dtype), threads);
+      ModelRunner runner = lively_runner(spec(dtype), threads);
       set_lively(runner);
       const RunOutput out = runner.train(carried_input(runner.model(), 3, 33));
       if (threads == 1) first = out;
@@ -159,12 +167,14 @@ TEST(Threads, DoNotChangeBits) {
   }
 }
 
-TEST(HeadChunk, ChangesNothingButRounding) {
+class HeadChunk : public EveryFamily {};
+
+TEST_P(HeadChunk, ChangesNothingButRounding) {
   RunOutput first;
   for (int64_t chunk : {0, 1, 3, 34, 1000}) {
-    ModelSpec spec = tiny_spec(DType::f64);
-    spec.head_chunk = chunk;
-    ModelRunner runner = lively_runner(spec);
+    ModelSpec chunked = spec(DType::f64);
+    chunked.head_chunk = chunk;
+    ModelRunner runner = lively_runner(chunked);
     set_lively(runner);
     const RunOutput out = runner.train(carried_input(runner.model(), 2, 17));
     if (chunk == 0) first = out;
@@ -172,12 +182,14 @@ TEST(HeadChunk, ChangesNothingButRounding) {
   }
 }
 
-TEST(Memory, DryRunFindsTheExactPeaks) {
+class Memory : public EveryFamily {};
+
+TEST_P(Memory, DryRunFindsTheExactPeaks) {
   for (DType dtype : {DType::f64, DType::bf16})
     for (PlanOrder order : {PlanOrder::layer, PlanOrder::segment})
       for (bool grad_cp : {false, true})
         for (const auto& segments : kSegmentations) {
-          ModelRunner runner = lively_runner(tiny_spec(dtype));
+          ModelRunner runner = lively_runner(spec(dtype));
           set_lively(runner);
           RunInput in = carried_input(runner.model(), 2, 17);
           in.order = order;
@@ -216,8 +228,10 @@ TEST(Bf16, StaysCloseToFp32) {
   EXPECT_LT(distances[distances.size() / 2], 0.05);
 }
 
-TEST(Frozen, ParametersGetNoGradientAndOthersKeepTheirs) {
-  ModelRunner runner = lively_runner(tiny_spec(DType::f32));
+class Frozen : public EveryFamily {};
+
+TEST_P(Frozen, ParametersGetNoGradientAndOthersKeepTheirs) {
+  ModelRunner runner = lively_runner(spec(DType::f32));
   set_lively(runner);
   const RunInput in = carried_input(runner.model(), 2, 17);
   const RunOutput all = runner.train(in);
@@ -234,6 +248,14 @@ TEST(Frozen, ParametersGetNoGradientAndOthersKeepTheirs) {
   EXPECT_EQ(some.dinitial_state, all.dinitial_state);
   EXPECT_EQ(some.scratch_peak, some.scratch_capacity);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, Segments, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, Recomputation, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, KeepingLess, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, Threads, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, HeadChunk, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, Memory, testing::ValuesIn(tiny_families()));
+INSTANTIATE_TEST_SUITE_P(Families, Frozen, testing::ValuesIn(tiny_families()));
 
 }  // namespace
 }  // namespace rk::test

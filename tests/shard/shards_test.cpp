@@ -63,7 +63,6 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
   Shards shards(ex, comm, layout_of(table, group_size, sharing.max_bucket),
                 {.dtype = dtype,
                  .sharding = Sharding::stage(sharing.stage),
-                 .weight_decay = 0.1,
                  .reduce_dtype = sharing.reduce_dtype,
                  .weight_slots = sharing.weight_slots,
                  .node = sharing.groups > 1 ? comm.rank() / group_size : -1});
@@ -113,7 +112,7 @@ std::vector<double> train(Comm& comm, const Sharing& sharing, DType dtype, Shard
     decision[kApply] = 1;
     decision[kBias1] = 1 / (1 - std::pow(0.9, step));
     decision[kBias2] = 1 / (1 - std::pow(0.99, step));
-    shards.update(ex, {.lr = 0.01, .decision = {decision.data(), {kStepDecisions}, DType::f64, Device::cpu}});
+    shards.update(ex, {.lr = 0.01, .weight_decay = 0.1, .decision = {decision.data(), {kStepDecisions}, DType::f64, Device::cpu}});
   }
   *bytes = shards.bytes();
   std::vector<double> weights;

@@ -29,6 +29,7 @@ struct RunInput {
   std::vector<int64_t> segments;         // lengths; empty: one of T
   double loss_scale = 1;                 // d objective / d loss
   double l2_factor = 0;                  // L2Wrap: factor / (B T)
+  std::vector<double> l2_scales;         // in place of that, one for each segment
   bool truncated = false, grad_cp = false, keep_less = false;
   PlanOrder order = PlanOrder::layer;
   Values initial_state, dfinal_state;  // missing entries are zero; empty maps are not handed over at all
@@ -126,6 +127,7 @@ class ModelRunner {
   std::vector<Segment> segments(Pool& pool, const RunInput& in, Tensor loss_sum) {
     std::vector<Segment> result;
     const DType acc = acc_dtype(model_->dtype);
+    require(in.l2_scales.empty() || in.l2_scales.size() == lengths(in).size(), "each segment has an L2 scale or none has");
     int64_t t = 0;
     for (int64_t T : lengths(in)) {
       Segment s;
@@ -136,7 +138,7 @@ class ModelRunner {
       s.weights = part(pool, in.weights, in, t, T, DType::f32);
       s.resets = part(pool, in.resets, in, t, T, DType::u8);
       s.scale = in.loss_scale / counted(in);
-      s.l2_scale = in.l2_factor / static_cast<double>(in.B * in.T);
+      s.l2_scale = in.l2_scales.empty() ? in.l2_factor / static_cast<double>(in.B * in.T) : in.l2_scales[result.size()];
       s.loss_sum = loss_sum;
       if (s.targets) s.row_loss = pool.take(acc, {in.B, T});
       s.logits = pool.take(acc, {in.B, T, model_->n_vocab});

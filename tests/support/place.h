@@ -5,9 +5,8 @@
 
 #include "device/exec.h"
 
-#ifdef ROOKERY_CUDA_EMULATED
-#include "emulator/block.h"
-#endif
+// Of the emulated GPU; null in programs without it.
+extern "C" __attribute__((weak)) void rookery_emulator_runs_backward(bool backward);
 
 namespace rk::test {
 
@@ -79,14 +78,15 @@ class PlaceExec {
 // While it lives, an emulated GPU runs threads and blocks in the opposite order. A real one does as it likes.
 class OtherOrder {
  public:
-#ifdef ROOKERY_CUDA_EMULATED
-  OtherOrder() { cuda::emulator::set_order(cuda::emulator::Order::backward); }
-  ~OtherOrder() { cuda::emulator::set_order(cuda::emulator::Order::forward); }
-#else
-  OtherOrder() {}
-#endif
+  OtherOrder() { set(true); }
+  ~OtherOrder() { set(false); }
   OtherOrder(const OtherOrder&) = delete;
   OtherOrder& operator=(const OtherOrder&) = delete;
+
+ private:
+  static void set(bool backward) {
+    if (rookery_emulator_runs_backward) rookery_emulator_runs_backward(backward);
+  }
 };
 
 }  // namespace rk::test

@@ -1,5 +1,7 @@
-// Small RWKV-7 models with weights that let every gradient live.
+// Small models with weights that let every gradient live.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <vector>
 
@@ -21,6 +23,35 @@ inline ModelSpec tiny_spec(DType dtype, int64_t n_layer = 2) {
   s.dtype = dtype;
   return family_of("x070").spec_for_new(s);
 }
+
+// RWKV-4, with more channels inside the time mix than outside.
+inline ModelSpec tiny_rwkv4(DType dtype, int64_t n_layer = 2, const OldParts& old = {}) {
+  ModelSpec s;
+  s.arch = "x040";
+  s.n_layer = n_layer;
+  s.n_embd = 16;
+  s.dim_att = 24;
+  s.dim_ffn = 40;
+  s.vocab_size = 11;
+  s.dtype = dtype;
+  s.old = old;
+  return s;
+}
+
+// What tests of all families run over.
+struct TinyFamily {
+  const char* name;
+  ModelSpec (*spec)(DType dtype, int64_t n_layer);
+};
+inline std::vector<TinyFamily> tiny_families() {
+  return {{"rwkv7", [](DType dtype, int64_t n_layer) { return tiny_spec(dtype, n_layer); }},
+          {"rwkv4", [](DType dtype, int64_t n_layer) { return tiny_rwkv4(dtype, n_layer); }}};
+}
+inline void PrintTo(const TinyFamily& family, std::ostream* out) { *out << family.name; }
+class EveryFamily : public testing::TestWithParam<TinyFamily> {
+ protected:
+  static ModelSpec spec(DType dtype, int64_t n_layer = 2) { return GetParam().spec(dtype, n_layer); }
+};
 
 // Normal numbers around 1 for norms, around 0 otherwise, that bf16 holds exactly.
 inline std::vector<double> lively_values(const Param& p, uint64_t seed = 1) {
@@ -57,13 +88,45 @@ inline RunInput random_input(const Model& model, int64_t B, int64_t T, uint64_t 
   return in;
 }
 
-// A value for every state of the model.
+// Whether a state holds triples of a numerator, a denominator and the exponent of both (kernels/wkv4).
+inline bool holds_exponents(const StateSpec& s) { return s.shape.rank == 3 && s.shape[2] == 3; }
+
+// A value for every state of the model; sums of exponentials are positive.
 inline Values random_states(const Model& model, int64_t B, uint64_t seed, double scale = 0.5) {
   Values states;
   for (const auto& unit : model.units)
-    for (const StateSpec& spec : unit->state_specs(B))
-      states[cat(unit->name, ".", spec.name)] = normals(static_cast<size_t>(spec.shape.numel()), seed++, scale);
+    for (const StateSpec& spec : unit->state_specs(B)) {
+      std::vector<double>& x = states[cat(unit->name, ".", spec.name)] = normals(static_cast<size_t>(spec.shape.numel()), seed++, scale);
+      for (size_t i = 1; holds_exponents(spec) && i < x.size(); i += 3) x[i] = 0.1 + std::abs(x[i]);
+    }
   return states;
+}
+
+// Visits every triple of x, a value of the state named so.
+inline void each_triple(const Model& model, const std::string& name, std::vector<double>& x, const std::function<void(double*)>& visit) {
+  for (const auto& unit : model.units)
+    for (const StateSpec& spec : unit->state_specs(1))
+      for (size_t i = 0; holds_exponents(spec) && name == cat(unit->name, ".", spec.name) && i < x.size(); i += 3) visit(&x[i]);
+}
+// Gradients and directions have 0 for exponents: derivatives are taken at fixed ones.
+inline void without_exponents(const Model& model, const std::string& name, std::vector<double>& x) {
+  each_triple(model, name, x, [](double* triple) { triple[2] = 0; });
+}
+inline Values random_state_gradients(const Model& model, int64_t B, uint64_t seed, double scale) {
+  Values gradients = random_states(model, B, seed, scale);
+  for (auto& [name, x] : gradients) without_exponents(model, name, x);
+  return gradients;
+}
+// The same sums with the exponents of `base`.
+inline std::vector<double> with_exponents_of(const Model& model, const std::string& name, std::vector<double> x,
+                                             const std::vector<double>& base) {
+  each_triple(model, name, x, [&](double* triple) {
+    const double exponent = base[static_cast<size_t>(triple - x.data()) + 2], factor = std::exp(triple[2] - exponent);
+    triple[0] *= factor;
+    triple[1] *= factor;
+    triple[2] = exponent;
+  });
+  return x;
 }
 
 // ||a - b|| / ||b||, 0 where both are 0.

@@ -188,7 +188,7 @@ TEST(Config, OldSpellingsOfParallelismAndPrecision) {
   EXPECT_EQ(parsed("--chunk_ctx 64 --train_type infctx").chunk_ctx, 64) << "the option itself overrules what another implies";
   EXPECT_EQ(parsed("--state_cp 1").chunk_ctx, 512);
   EXPECT_EQ(parsed("--state_cp 0").chunk_ctx, 0);
-  EXPECT_EQ(parsed("--my_exit 2").epoch_count, 3);
+  EXPECT_EQ(parsed("--my_exit 2").my_exit, 2);
 }
 
 TEST(Config, DefaultsOfTheMachine) {
@@ -214,15 +214,13 @@ TEST(Config, OptionsWithoutEffectPrintOneLine) {
 }
 
 TEST(Config, FeaturesThatDoNotExistAreRefusedUnlessSwitchedOff) {
-  EXPECT_EQ(
-      parsed("--pre_ffn 0 --head_qk 0 --dropout 0 --my_pile_shift -1 --loss_mask none --peft none --quant none --layerwise_lr 1").n_layer,
-      0);
+  EXPECT_EQ(parsed("--my_ffn_shift 1 --my_pile_shift -1 --loss_mask none --peft none --quant none --moe 0").n_layer, 0);
   expect_contains(refusal("--peft lora --lora_config {\"lora_r\":8} --quant nf4"),
                   {"no such feature", "adapters", "--peft lora", "--lora_config", "quantised weights: --quant nf4"});
   expect_contains(refusal("--dpo 1"), {"--dpo 1"});
   expect_contains(refusal("--lora"), {"--lora"});
   expect_contains(refusal("--my_img_version 1"), {"images", "--my_img_version 1"});
-  expect_contains(refusal("--train_type state"), {"state tuning", "--train_type state"});
+  expect_contains(refusal("--my_att_shift 2"), {"distances", "--my_att_shift 2"});
   expect_contains(refusal("--bone_config bone_load: bone_r:64 --n_layer 2"), {"--bone_config bone_load: bone_r:64"});
   expect_contains(refusal("--train_parts [time, ln]"), {"--train_parts"});
   expect_contains(refusal("--data_file d --data_type wds_img"), {"wds_img"});
@@ -262,7 +260,7 @@ TEST(Config, RanksMustBeThoseThatWereStarted) {
 TEST(Config, CombinationsThatDoNotFit) {
   expect_contains(refusal("--n_layer 2"), {"--data_file is missing"});
   expect_contains(refusal("--data_file d --dim_ffn 100 --n_embd 64"), {"--dim_ffn 100", "256"});
-  expect_contains(refusal("--data_file d --head_size 48 --n_embd 64"), {"--n_embd 64", "--head_size 48"});
+  expect_contains(refusal("--data_file d --head_size 48 --n_embd 64"), {"n_embd = 64", "head_size = 48"});
   expect_contains(refusal("--data_file d --head_size 12"), {"--head_size 12", "multiple of 8"});
   expect_contains(refusal("--data_file d --bptt truncated"), {"--chunk_ctx"});
   expect_contains(refusal("--data_file d --val_every 10"), {"--val_file"});

@@ -23,21 +23,23 @@ Tensor ChannelMix::mix(const Exec& ex, const Shape& shape, Tensor x, Tensor rese
   return mixed;
 }
 
-void ChannelMix::forward(const Exec& ex, const ChannelMixForward& a) const {
+void ChannelMix::forward(const Exec& ex, const MixForward& a, Saved* saved) const {
   const ArenaScope scope(*ex.scratch);
+  const Tensor hidden = take_hidden(saved ? *ex.kept : *ex.scratch, a.B * a.T);
   const Tensor mixed = mix(ex, {a.B, a.T, key_.n_in()}, a.x, a.resets, a.shift_in, a.shift_out);
-  key_.forward(ex, {.x = mixed, .y = a.hidden});
-  run(ex, ActivationForward{.f = Activation::relu2, .x = a.hidden, .y = a.hidden});
-  value_.forward(ex, {.x = a.hidden, .y = a.out, .residual = a.x});
+  key_.forward(ex, {.x = mixed, .y = hidden});
+  run(ex, ActivationForward{.f = Activation::relu2, .x = hidden, .y = hidden});
+  value_.forward(ex, {.x = hidden, .y = a.out, .residual = a.x});
+  if (saved) saved->hidden = hidden;
 }
 
-void ChannelMix::backward(const Exec& ex, const ChannelMixBackward& a) const {
+void ChannelMix::backward(const Exec& ex, const MixBackward& a, const Saved& saved) const {
   const ArenaScope scope(*ex.scratch);
   const Shape shape{a.B, a.T, key_.n_in()};
   const Tensor mixed = mix(ex, shape, a.x, a.resets, a.shift_in, {}), dmixed = mixed;
   const Tensor dhidden = take_hidden(*ex.scratch, a.B * a.T);
-  value_.backward(ex, {.x = a.hidden, .dy = a.dx, .dx = dhidden});
-  run(ex, ActivationBackward{.f = Activation::relu2, .y = a.hidden, .dy = dhidden, .dx = dhidden});
+  value_.backward(ex, {.x = saved.hidden, .dy = a.dx, .dx = dhidden});
+  run(ex, ActivationBackward{.f = Activation::relu2, .y = saved.hidden, .dy = dhidden, .dx = dhidden});
   key_.backward(ex, {.x = mixed, .dy = dhidden, .dx = dmixed});
   run(ex, NormMixBackward{.x = a.x.view(shape),
                           .weight = value(ex, *p_.ln2.weight),

@@ -1,23 +1,20 @@
 #include "model/rwkv7/family.h"
 
-#include "model/rwkv7/units.h"
+#include "model/parts/mix_block.h"
+#include "model/rwkv7/channel_mix.h"
+#include "model/rwkv7/time_mix.h"
 
 namespace rk::rwkv7 {
 
 std::unique_ptr<Model> make(const ModelSpec& spec) {
-  auto model = std::make_unique<Model>();
-  model->family = "rwkv7";
-  model->dtype = spec.dtype;
-  model->n_layer = spec.n_layer;
-  model->n_embd = spec.n_embd;
-  model->n_vocab = spec.vocab_size;
-  model->head_size = spec.head_size;
+  auto model = empty_model("rwkv7", spec);
   model->shares = true;
   const Params params = add_params(model->params, spec);
-  model->units.push_back(std::make_unique<Embedding>(params.emb, spec));
-  for (int64_t l = 0; l < spec.n_layer; ++l)
-    model->units.push_back(std::make_unique<Block>(params.blocks[static_cast<size_t>(l)], spec, l));
-  model->units.push_back(std::make_unique<Head>(params.head, spec));
+  set_groups(model->params, {});
+  add_units(*model, spec, params, [&](int64_t l, const BlockParams& p, const std::optional<TinyAttention>&) {
+    return std::make_unique<MixBlock<TimeMix, ChannelMix>>(l, spec, TimeMix(p.att, spec, l == 0), ChannelMix(p.ffn, spec),
+                                                           BlockRules{.drops = false, .time_state = p.att.time_state, .tiny = {}});
+  });
   return model;
 }
 

@@ -6,20 +6,6 @@
 namespace rk::rwkv7 {
 namespace {
 
-InitRule formula_init(std::function<double(int64_t)> formula) {
-  InitRule rule;
-  rule.kind = InitKind::formula;
-  rule.formula = std::move(formula);
-  return rule;
-}
-
-InitRule simple(InitKind kind, double value) {
-  InitRule rule;
-  rule.kind = kind;
-  rule.value = value;
-  return rule;
-}
-
 // Channel i of C on [0, 1], ends included.
 double ramp(int64_t i, int64_t C) { return static_cast<double>(i) / static_cast<double>(C - 1); }
 
@@ -31,20 +17,7 @@ double zigzag(int64_t i, int64_t N) {
 
 }  // namespace
 
-InitRule constant_init(double value) { return simple(InitKind::constant, value); }
-InitRule uniform_init(double half_width) { return simple(InitKind::uniform, half_width); }
-InitRule orthogonal_init(double gain) { return simple(InitKind::orthogonal, gain); }
-InitRule scaled_orthogonal_init(double gain, int64_t rows, int64_t cols) {
-  return orthogonal_init(rows > cols ? gain * std::sqrt(static_cast<double>(rows) / static_cast<double>(cols)) : gain);
-}
-
-double LayerInit::from_first() const { return L > 1 ? static_cast<double>(l) / static_cast<double>(L - 1) : 0; }
-
-InitRule LayerInit::mix(double power) const {
-  return formula_init([power, n = static_cast<double>(C)](int64_t i) { return 1 - std::pow(static_cast<double>(i) / n, power); });
-}
-
-InitRule LayerInit::ffn_x_k() const { return mix(std::pow(to_last(), 4)); }
+InitRule LayerInit::ffn_x_k() const { return of_previous(std::pow(to_last(), 4)); }
 
 InitRule LayerInit::w0() const {
   const double power = 1 + std::pow(from_first(), 0.3);
@@ -62,7 +35,5 @@ InitRule LayerInit::v0() const {
 InitRule LayerInit::k_k() const {
   return formula_init([c = C](int64_t i) { return 0.71 - 0.1 * (ramp(i, c) - 0.5); });
 }
-
-InitRule LayerInit::ln_x_weight() const { return constant_init(std::pow(static_cast<double>(1 + l) / static_cast<double>(L), 0.7)); }
 
 }  // namespace rk::rwkv7

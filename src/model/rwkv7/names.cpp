@@ -1,44 +1,10 @@
 // Names, shapes and optimizer groups of RWKV-7's tensors.
-#include <algorithm>
-
 #include "model/rwkv7/params.h"
 
 namespace rk::rwkv7 {
 namespace {
 
-// Adds parameters of one unit whose names share a prefix.
-class Adder {
- public:
-  Adder(ParamTable& table, int unit, std::string prefix) : table_(table), unit_(unit), prefix_(std::move(prefix)) {}
-
-  Param* add(const std::string& name, Shape shape, InitRule init) const {
-    Param p;
-    p.name = prefix_ + name;
-    p.shape = shape;
-    p.unit = unit_;
-    p.init = std::move(init);
-    if (p.name.find("att.w0") != std::string::npos) {
-      p.lr_scale = 2;
-    } else {
-      const auto wide = std::count_if(shape.size.begin(), shape.size.end(), [](int64_t n) { return n > 1; });
-      p.decay = wide >= 2 && p.name.find(".weight") != std::string::npos;
-    }
-    return &table_.add(std::move(p));
-  }
-  NormParams add_norm(const std::string& name, int64_t C, InitRule weight = constant_init(1)) const {
-    NormParams norm;
-    norm.weight = add(name + ".weight", {C}, std::move(weight));
-    norm.bias = add(name + ".bias", {C}, constant_init(0));
-    return norm;
-  }
-
- private:
-  ParamTable& table_;
-  int unit_;
-  std::string prefix_;
-};
-
-void add_value_mix(TimeMixParams& p, const Adder& att, const ModelSpec& s, const LayerInit& init) {
+void add_value_mix(TimeMixParams& p, const ParamAdder& att, const ModelSpec& s, const LayerInit& init) {
   if (init.l == 0 && !s.layer0_v) return;
   const int64_t C = s.n_embd;
   p.v1 = att.add("v1", {C, s.mv_lora}, constant_init(0));
@@ -47,7 +13,7 @@ void add_value_mix(TimeMixParams& p, const Adder& att, const ModelSpec& s, const
   for (Param* v : {p.v0, p.v1, p.v2}) v->used = init.l > 0;
 }
 
-void add_time_mix(TimeMixParams& p, const Adder& att, const ModelSpec& s, const LayerInit& init) {
+void add_time_mix(TimeMixParams& p, const ParamAdder& att, const ModelSpec& s, const LayerInit& init) {
   const int64_t C = s.n_embd, N = s.head_size;
   const Shape vector{1, 1, C};
   const auto narrow = [&](const char* name, int64_t width) { return att.add(name, {C, width}, constant_init(0)); };
@@ -70,6 +36,7 @@ void add_time_mix(TimeMixParams& p, const Adder& att, const ModelSpec& s, const 
   p.k_k = att.add("k_k", vector, init.k_k());
   p.k_a = att.add("k_a", vector, constant_init(1.02));
   p.r_k = att.add("r_k", {C / N, N}, constant_init(-0.04));
+  p.time_state = s.time_state ? att.add("time_state", {C / N, N, N}, constant_init(0)) : nullptr;
   p.receptance = att.add("receptance.weight", {C, C}, orthogonal_init(1));
   p.key = att.add("key.weight", {C, C}, orthogonal_init(0.1));
   p.value = att.add("value.weight", {C, C}, orthogonal_init(1));
@@ -80,28 +47,18 @@ void add_time_mix(TimeMixParams& p, const Adder& att, const ModelSpec& s, const 
 }  // namespace
 
 Params add_params(ParamTable& table, const ModelSpec& s) {
-  const int64_t L = s.n_layer, C = s.n_embd, F = s.dim_ffn, V = s.vocab_size;
-  const Adder emb(table, 0, ""), head(table, static_cast<int>(L) + 1, "");
-  Params params;
-  params.blocks.resize(static_cast<size_t>(L));
-  params.emb.table = emb.add("emb.weight", {V, C}, uniform_init(1e-4));
-  for (int64_t l = 0; l < L; ++l) {
-    BlockParams& p = params.blocks[static_cast<size_t>(l)];
-    const std::string prefix = cat("blocks.", l, ".");
-    const int unit = static_cast<int>(l) + 1;
-    const Adder block(table, unit, prefix), att(table, unit, prefix + "att."), ffn(table, unit, prefix + "ffn.");
-    const LayerInit init{l, L, C, s.head_size};
-    p.att.ln1 = block.add_norm("ln1", C);
-    p.ffn.ln2 = block.add_norm("ln2", C);
-    if (l == 0) params.emb.ln0 = Adder(table, 0, prefix).add_norm("ln0", C);
-    add_time_mix(p.att, att, s, init);
-    p.ffn.x_k = ffn.add("x_k", {1, 1, C}, init.ffn_x_k());
-    p.ffn.key = ffn.add("key.weight", {F, C}, orthogonal_init(1));
-    p.ffn.value = ffn.add("value.weight", {C, F}, constant_init(0));
-  }
-  params.head.ln_out = head.add_norm("ln_out", C);
-  params.head.weight = head.add("head.weight", {V, C}, scaled_orthogonal_init(0.5, V, C));
-  return params;
+  return add_model_params<BlockParams>(table, s, scaled_orthogonal_init, [&](const BlockAdder& block, const BlockNorms& norms, int64_t l) {
+    const int64_t C = s.n_embd, F = s.dim_ffn;
+    const LayerInit init{{l, s.n_layer, C}, s.head_size};
+    BlockParams p;
+    p.att.ln1 = norms.ln1;
+    p.ffn.ln2 = norms.ln2;
+    add_time_mix(p.att, block.att, s, init);
+    p.ffn.x_k = block.ffn.add("x_k", {1, 1, C}, init.ffn_x_k());
+    p.ffn.key = block.ffn.add("key.weight", {F, C}, orthogonal_init(1));
+    p.ffn.value = block.ffn.add("value.weight", {C, F}, constant_init(0));
+    return p;
+  });
 }
 
 }  // namespace rk::rwkv7

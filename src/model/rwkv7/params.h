@@ -4,12 +4,11 @@
 #include <vector>
 
 #include "model/families.h"
+#include "model/parts/layer_init.h"
+#include "model/parts/model.h"
 
 namespace rk::rwkv7 {
 
-struct NormParams {
-  Param *weight, *bias;
-};
 struct TimeMixParams {
   NormParams ln1;
   Param *x_r, *x_w, *x_k, *x_v, *x_a, *x_g;
@@ -17,6 +16,7 @@ struct TimeMixParams {
   Param *v1, *v2, *v0;  // layer 0: unused, null where the model has none
   Param *g1, *g2;
   Param *k_k, *k_a, *r_k;
+  Param* time_state;  // null where the model has none
   Param *receptance, *key, *value, *output;
   NormParams ln_x;
 };
@@ -28,45 +28,22 @@ struct BlockParams {
   TimeMixParams att;
   ChannelMixParams ffn;
 };
-struct EmbeddingParams {
-  Param* table;
-  NormParams ln0;
-};
-struct HeadParams {
-  NormParams ln_out;
-  Param* weight;
-};
-struct Params {
-  EmbeddingParams emb;
-  std::vector<BlockParams> blocks;
-  HeadParams head;
-};
+using Params = ModelParams<BlockParams>;
 
 // Adds all parameters to `table` in the order of upstream's files, with optimizer groups, initial values and owning units.
 Params add_params(ParamTable& table, const ModelSpec& spec);
 
 // Initial values of what the mixes and the operator's operands start from.
-struct LayerInit {
-  int64_t l, L, C, N;
-  InitRule mix(double power) const;  // 1 - (i/C)^power
-  InitRule x_rg() const { return mix(0.2 * to_last()); }
-  InitRule x_wa() const { return mix(0.9 * to_last()); }
-  InitRule x_kv() const { return mix(0.7 * to_last()); }
+struct LayerInit : rk::LayerInit {
+  int64_t N;
+  InitRule x_rg() const { return of_previous(0.2 * to_last()); }
+  InitRule x_wa() const { return of_previous(0.9 * to_last()); }
+  InitRule x_kv() const { return of_previous(0.7 * to_last()); }
   InitRule ffn_x_k() const;
   InitRule w0() const;
   InitRule a0() const;
   InitRule v0() const;
   InitRule k_k() const;
-  InitRule ln_x_weight() const;
-
- private:
-  double from_first() const;                                                              // 0 at the first layer, 1 at the last
-  double to_last() const { return 1 - static_cast<double>(l) / static_cast<double>(L); }  // 1 at the first layer
 };
-InitRule constant_init(double value);
-InitRule uniform_init(double half_width);
-InitRule orthogonal_init(double gain);
-// Larger by sqrt(rows / cols) for a tall matrix.
-InitRule scaled_orthogonal_init(double gain, int64_t rows, int64_t cols);
 
 }  // namespace rk::rwkv7

@@ -1,9 +1,9 @@
 // Sizes of RWKV-7 models, from files and for new ones.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <map>
 
+#include "model/parts/old_parts.h"
+#include "model/parts/sizes.h"
 #include "model/rwkv7/family.h"
 
 namespace rk::rwkv7 {
@@ -27,65 +27,7 @@ void set_default_widths(ModelSpec& s) {
   complete(s.gate_lora, 5);
 }
 
-std::string text_of(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += cat(i ? ", " : "", shape[i]);
-  return text + "]";
-}
-
-// The tensors of one file by plain name.
-class Shapes {
- public:
-  Shapes(const std::vector<TensorInfo>& tensors, const std::string& path) : path_(path) {
-    for (const TensorInfo& t : tensors) by_name_[plain_name(t.name)] = &t;
-  }
-  bool has(const std::string& name) const { return by_name_.count(name) > 0; }
-  const std::vector<int64_t>& matrix(const std::string& name) const {
-    const auto it = by_name_.find(name);
-    if (it == by_name_.end()) fail(cat(path_, ": tensor ", name, " is missing; an RWKV-7 model has it"));
-    if (it->second->shape.size() != 2 || it->second->numel() == 0)
-      fail(cat(path_, ": tensor ", name, " has shape ", text_of(it->second->shape), "; a matrix is needed there"));
-    return it->second->shape;
-  }
-  int64_t count_blocks() const {
-    int64_t highest = -1;
-    for (const auto& [name, info] : by_name_) {
-      if (!name.starts_with("blocks.")) continue;
-      int64_t l = -1;
-      const char* begin = name.data() + 7;
-      const auto [end, error] = std::from_chars(begin, name.data() + name.size(), l);
-      if (error != std::errc() || *end != '.' || l < 0 || l >= 100000) fail(cat(path_, ": tensor ", name, " has no sensible block number"));
-      highest = std::max(highest, l);
-    }
-    for (int64_t l = 0; l <= highest; ++l) matrix(cat("blocks.", l, ".att.r_k"));
-    return highest + 1;
-  }
-
- private:
-  const std::string& path_;
-  std::map<std::string, const TensorInfo*> by_name_;
-};
-
-// What a file says about one size, and where.
-struct Found {
-  const char* flag;
-  int64_t given, value;
-  std::string tensor;
-};
-
-int64_t settle(const Found& f, const std::string& path) {
-  if (f.given != 0 && f.given != f.value)
-    fail(cat(path, ": tensor ", f.tensor, " says ", f.flag, " = ", f.value, ", but --", f.flag, " ", f.given,
-             " was given; leave the flag out or give ", f.value));
-  return f.value;
-}
-
-void check_heads(int64_t C, int64_t N) {
-  if (N < 8 || N > 256 || N % 8 != 0) fail(cat("head_size = ", N, " is not a multiple of 8 between 8 and 256; 64 is usual"));
-  if (C % N != 0) fail(cat("n_embd = ", C, " is not a multiple of head_size = ", N, "; try ", std::max<int64_t>(1, C / N) * N));
-}
-
-bool has_layer0_v(const Shapes& file, const std::string& path) {
+bool has_layer0_v(const FileShapes& file, const std::string& path) {
   int n = 0;
   for (const char* part : {"v0", "v1", "v2"}) n += file.has(cat("blocks.0.att.", part));
   if (n != 0 && n != 3) fail(cat(path, ": has some of blocks.0.att.v0, v1, v2 but not all three; keep all or remove all"));
@@ -99,20 +41,13 @@ bool matches(const std::vector<TensorInfo>& tensors) {
 }
 
 ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& tensors, const std::string& path) {
-  const Shapes file(tensors, path);
+  const FileShapes file(tensors, path, "RWKV-7");
   ModelSpec s = given;
   s.arch = "x070";
-  const int64_t L = file.count_blocks();
-  const auto &emb = file.matrix("emb.weight"), &heads = file.matrix(kHeads), &ffn = file.matrix("blocks.0.ffn.key.weight");
-  s.n_layer = settle({"n_layer", given.n_layer, L, cat("blocks.", L - 1, ".*")}, path);
-  s.vocab_size = settle({"vocab_size", given.vocab_size, emb[0], "emb.weight"}, path);
-  s.n_embd = settle({"n_embd", given.n_embd, emb[1], "emb.weight"}, path);
-  s.head_size = settle({"head_size", given.head_size, heads[1], kHeads}, path);
-  s.dim_att = settle({"dim_att", given.dim_att, heads[0] * heads[1], kHeads}, path);
-  s.dim_ffn = settle({"dim_ffn", given.dim_ffn, ffn[0], "blocks.0.ffn.key.weight"}, path);
-  if (s.dim_att != s.n_embd)
-    fail(cat(path, ": tensor ", kHeads, " ", text_of(heads), " does not fit the ", s.n_embd, " channels of emb.weight ", text_of(emb)));
-  check_heads(s.n_embd, s.head_size);
+  settle_common_sizes(s, file);
+  settle_heads(s, file, kHeads);
+  const int64_t L = s.n_layer;
+  for (int64_t l = 0; l < L; ++l) file.matrix(cat("blocks.", l, ".att.r_k"));
   const auto width = [&](const char* flag, int64_t given_width, const std::string& tensor) {
     return settle({flag, given_width, file.matrix(tensor)[1], tensor}, path);
   };
@@ -122,26 +57,17 @@ ModelSpec spec_from_file(const ModelSpec& given, const std::vector<TensorInfo>& 
   s.layer0_v = has_layer0_v(file, path);
   if (L > 1 || s.layer0_v) s.mv_lora = width("mv_lora", given.mv_lora, L > 1 ? "blocks.1.att.v1" : "blocks.0.att.v1");
   set_default_widths(s);
+  s.time_state = s.time_state || file.has("blocks.0.att.time_state");
   return s;
 }
 
 ModelSpec spec_for_new(const ModelSpec& given) {
   ModelSpec s = given;
   s.arch = "x070";
-  const auto complete = [](int64_t& value, int64_t otherwise, const char* flag) {
-    if (value < 0) fail(cat("--", flag, " ", value, " is negative; give a positive number or leave it out"));
-    if (value == 0) value = otherwise;
-  };
-  complete(s.n_layer, 6, "n_layer");
-  complete(s.n_embd, 512, "n_embd");
-  complete(s.head_size, 64, "head_size");
-  complete(s.vocab_size, 0, "vocab_size");
-  complete(s.dim_att, s.n_embd, "dim_att");
-  complete(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
-  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete(*width, 0, "low-rank width");
-  if (s.vocab_size == 0) fail("a new model needs --vocab_size (65536 for the World tokenizer)");
-  check_heads(s.n_embd, s.head_size);
-  if (s.dim_att != s.n_embd) fail(cat("--dim_att ", s.dim_att, " differs from --n_embd ", s.n_embd, "; x070 has them equal: leave it out"));
+  complete_common_sizes(s, "x070");
+  complete_size(s.dim_ffn, 4 * s.n_embd, "dim_ffn");
+  for (int64_t* width : {&s.decay_lora, &s.aaa_lora, &s.mv_lora, &s.gate_lora}) complete_size(*width, 0, "low-rank width");
+  refuse_old_parts(s.old, "RWKV-7");
   if (s.dim_ffn != 4 * s.n_embd)
     fail(cat("--dim_ffn ", s.dim_ffn, " differs from 4 x n_embd = ", 4 * s.n_embd, "; x070 always uses that: leave it out"));
   set_default_widths(s);

@@ -27,8 +27,8 @@ TimeMix::TimeMix(const TimeMixParams& p, const ModelSpec& spec, bool first)
   if (!first) v_ = LowRank(*p.v1, *p.v2, {});
 }
 
-TimeMixSaved TimeMix::take(const Exec& ex, const TimeMixForward& a) const {
-  Arena& arena = a.saved ? *ex.kept : *ex.scratch;
+TimeMixSaved TimeMix::take(const Exec& ex, const MixForward& a, bool kept) const {
+  Arena& arena = kept ? *ex.kept : *ex.scratch;
   const int64_t R = a.B * a.T;
   const auto hidden = [&](const LowRank& pair) { return arena.take(dtype_, {R, pair.width()}); };
   TimeMixSaved s;
@@ -36,13 +36,13 @@ TimeMixSaved TimeMix::take(const Exec& ex, const TimeMixForward& a) const {
   s.w_hidden = hidden(w_);
   s.a_hidden = hidden(a_);
   s.g_hidden = hidden(g_);
-  s.v0 = a.v_first;
+  s.v0 = a.shared;
   if (!first_) {
     s.v0 = take_rows(arena, R);
     s.v_hidden = hidden(v_);
   }
   take_expanded(ex.keep_less ? *ex.scratch : arena, R, s);
-  if (a.saved) s.states = take_wkv7_saved(ex, arena, dtype_, heads(a.B, a.T));
+  if (kept) s.states = take_wkv7_saved(ex, arena, dtype_, heads(a.B, a.T));
   return s;
 }
 
@@ -117,15 +117,15 @@ TimeMix::Operands TimeMix::prepare(const Exec& ex, const TimeMixSaved& s, const 
   return o;
 }
 
-void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
+void TimeMix::forward(const Exec& ex, const MixForward& a, Saved* saved) const {
   const ArenaScope scope(*ex.scratch);
   const Shape split = heads(a.B, a.T);
-  const TimeMixSaved s = take(ex, a);
+  const TimeMixSaved s = take(ex, a, saved != nullptr);
   {
     const ArenaScope inputs(*ex.scratch);
     project(ex, mix(ex, {a.B, a.T, C_}, a.x, a.resets, a.shift_in, a.shift_out), s);
   }
-  const Operands o = prepare(ex, s, a.v_first);
+  const Operands o = prepare(ex, s, a.shared);
   run(ex, Wkv7Forward{.r = s.r.view(split),
                       .w = s.w.view(split),
                       .k = o.k.view(split),
@@ -149,26 +149,26 @@ void TimeMix::forward(const Exec& ex, const TimeMixForward& a) const {
                              .r_k = value(ex, *p_.r_k),
                              .out = out});
   output_.forward(ex, {.x = out, .y = a.out, .residual = a.x});
-  if (a.saved) *a.saved = s;
+  if (saved) *saved = s;
 }
 
-void TimeMix::backward(const Exec& ex, const TimeMixBackward& a) const {
+void TimeMix::backward(const Exec& ex, const MixBackward& a, const Saved& saved) const {
   const ArenaScope scope(*ex.scratch);
-  TimeMixSaved s = a.saved;
+  TimeMixSaved s = saved;
   if (ex.keep_less) expand(ex, s);
   Gradients d;
   for (Tensor* t : {&d.r, &d.w, &d.k0, &d.v0, &d.a_lora, &d.g}) *t = take_rows(*ex.scratch, a.B * a.T);
   if (!first_) d.v_lora = take_rows(*ex.scratch, a.B * a.T);
   operator_backward(ex, a, s, d);
-  project_backward(ex, a, d);
+  project_backward(ex, a, saved, d);
 }
 
 // From the gradient of the residual to those of the operator's operands, which take the places of their inputs' gradients.
-void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const {
+void TimeMix::operator_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const {
   const ArenaScope scope(*ex.scratch);
   const int64_t R = a.B * a.T;
   const Shape split = heads(a.B, a.T);
-  const Operands o = prepare(ex, s, a.v_first);
+  const Operands o = prepare(ex, s, a.shared);
   const Tensor dy = take_rows(*ex.scratch, R), out = take_rows(*ex.scratch, R);
   output_.backward_input(ex, {.dy = a.dx, .dx = d.g});
   run(ex, Rwkv7OutputBackward{.N = N_,
@@ -215,7 +215,7 @@ void TimeMix::operator_backward(const Exec& ex, const TimeMixBackward& a, const 
   prepare_backward(ex, a, s, d, db);
 }
 
-void TimeMix::prepare_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const {
+void TimeMix::prepare_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const {
   Rwkv7PrepareBackward b{.N = N_,
                          .k0 = s.k0,
                          .a_lora = s.a_lora,
@@ -243,24 +243,23 @@ void TimeMix::prepare_backward(const Exec& ex, const TimeMixBackward& a, const T
                          .dk_k = grad(ex, *p_.k_k),
                          .dk_a = grad(ex, *p_.k_a)};
   if (first_) {
-    run(ex, Add{.x = a.dv_first, .y = d.v0});
+    run(ex, Add{.x = a.dshared, .y = d.v0});
   } else {
     b.v0_in = s.v0;
     b.v_lora = s.v_lora;
-    b.v_first = a.v_first;
+    b.v_first = a.shared;
     b.v0 = value(ex, *p_.v0);
     b.dv = b.dv0_in = d.v0;
     b.dv_lora = d.v_lora;
-    b.dv_first = a.dv_first;
+    b.dv_first = a.dshared;
     b.dv0 = grad(ex, *p_.v0);
   }
   run(ex, b);
 }
 
 // Gradients of the mixes take the mixes' places: each is needed no longer than its projection's backward.
-void TimeMix::project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const {
+void TimeMix::project_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const {
   const ArenaScope scope(*ex.scratch);
-  const TimeMixSaved& s = a.saved;
   const int64_t R = a.B * a.T;
   const Shape shape{a.B, a.T, C_};
   const Mixes x = mix(ex, shape, a.x, a.resets, a.shift_in, {});

@@ -1,7 +1,9 @@
-// RWKV-7's time mix with its norm and the residual stream around it:  out = x + W_o (z g),  z g from LN1(x).
+// RWKV-7's time mix with its norm and the residual stream around it:  out = x + W_o (z g),  z g from LN1(x). What blocks share is v_first,
+// which layer 0 writes and the others read; in backward they add to its gradient, which layer 0 reads.
 #pragma once
 #include <array>
 
+#include "model/parts/mix.h"
 #include "model/rwkv7/params.h"
 #include "nn/low_rank.h"
 
@@ -15,32 +17,14 @@ struct TimeMixSaved {
   Tensor states;                                  // of the operator
 };
 
-struct TimeMixForward {
-  int64_t B, T;
-  Tensor x, out;              // [R,C], R = B*T: the residual stream before and after; out may be x
-  Tensor v_first;             // [R,C] written by layer 0, read by the others
-  Tensor shift_in, wkv_in;    // null = zero
-  Tensor shift_out, wkv_out;  // null = not wanted
-  Tensor resets;              // of the segment
-  TimeMixSaved* saved = nullptr;
-};
-struct TimeMixBackward {
-  int64_t B, T;
-  Tensor x, v_first;            // as in forward
-  Tensor dx;                    // gradient of out on entry, of x on return
-  Tensor dv_first;              // accumulation dtype; added to, read by layer 0
-  Tensor shift_in;              // as in forward
-  Tensor dshift_out, dwkv_out;  // null = zero
-  Tensor dshift_in, dwkv_in;    // null = not wanted
-  Tensor resets;                // as in forward
-  const TimeMixSaved& saved;
-};
-
 class TimeMix {
  public:
+  using Saved = TimeMixSaved;
   TimeMix(const TimeMixParams& p, const ModelSpec& spec, bool first);
-  void forward(const Exec& ex, const TimeMixForward& a) const;
-  void backward(const Exec& ex, const TimeMixBackward& a) const;
+  // saved null: no backward follows.
+  void forward(const Exec& ex, const MixForward& a, Saved* saved) const;
+  void backward(const Exec& ex, const MixBackward& a, const Saved& saved) const;
+  Shape wkv_shape(int64_t B) const { return {B, C_ / N_, N_, N_}; }
 
  private:
   enum Mix : size_t { kR, kW, kK, kV, kA, kG, kMixes };
@@ -53,7 +37,7 @@ class TimeMix {
   struct Gradients {
     Tensor r, w, k0, v0, a_lora, v_lora, g;
   };
-  TimeMixSaved take(const Exec& ex, const TimeMixForward& a) const;
+  TimeMixSaved take(const Exec& ex, const MixForward& a, bool kept) const;
   void take_expanded(Arena& arena, int64_t R, TimeMixSaved& s) const;
   void expand(const Exec& ex, TimeMixSaved& s) const;
   Tensor take_rows(Arena& arena, int64_t R) const { return arena.take(dtype_, {R, C_}); }
@@ -62,9 +46,9 @@ class TimeMix {
   Mixes mix(const Exec& ex, const Shape& shape, Tensor x, Tensor resets, Tensor shift_in, Tensor shift_out) const;
   void project(const Exec& ex, const Mixes& x, const TimeMixSaved& s) const;
   Operands prepare(const Exec& ex, const TimeMixSaved& s, const Tensor& v_first) const;
-  void operator_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
-  void prepare_backward(const Exec& ex, const TimeMixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const;
-  void project_backward(const Exec& ex, const TimeMixBackward& a, const Gradients& d) const;
+  void operator_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
+  void prepare_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d, Tensor db) const;
+  void project_backward(const Exec& ex, const MixBackward& a, const TimeMixSaved& s, const Gradients& d) const;
 
   TimeMixParams p_;
   int64_t C_, N_;
