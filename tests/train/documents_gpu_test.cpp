@@ -14,17 +14,19 @@ class DocumentsOnGpu : public testing::Test {
     if (!has_gpu()) GTEST_SKIP() << "there is no GPU";
   }
 };
+class DocumentsOfFamilyOnGpu : public DocumentsOnGpu, public testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, DocumentsOfFamilyOnGpu, testing::Values("x070", "x060", "x052", "x040"), kind_name);
 
-ModelSpec spec_with_heads_of_64(DType dtype) {
-  ModelSpec s = tiny_spec(dtype);
+ModelSpec spec_with_heads_of_64(const std::string& kind, DType dtype) {
+  ModelSpec s = tiny_model(kind, dtype);
   s.n_embd = 128;
   s.dim_att = s.dim_ffn = 0;
   s.head_size = 64;
-  return family_of("x070").spec_for_new(s);
+  return family_of(kind).spec_for_new(s);
 }
 
-RunOutput run(DType dtype, Gpu* gpu) {
-  ModelRunner runner(family_of("x070").make(spec_with_heads_of_64(dtype)), 2, gpu);
+RunOutput run(const std::string& kind, DType dtype, Gpu* gpu) {
+  ModelRunner runner(family_of(kind).make(spec_with_heads_of_64(kind, dtype)), 2, gpu);
   runner.set_all([](const Param& p) { return lively_values(p); });
   RunInput in = random_input(runner.model(), 2, 75);
   in.segments = {40, 35};
@@ -35,10 +37,10 @@ RunOutput run(DType dtype, Gpu* gpu) {
 }
 
 // In double on the CPU they are sequences of their own (tests/model).
-TEST_F(DocumentsOnGpu, are_like_the_cpu_s) {
-  const RunOutput exact = run(DType::f64, nullptr);
+TEST_P(DocumentsOfFamilyOnGpu, are_like_the_cpu_s) {
+  const RunOutput exact = run(GetParam(), DType::f64, nullptr);
   for (const auto& [dtype, usual, most] : {std::tuple{DType::f32, 1e-5, 1e-4}, {DType::bf16, 0.05, 0.2}}) {
-    const RunOutput got = run(dtype, &test_gpu());
+    const RunOutput got = run(GetParam(), dtype, &test_gpu());
     EXPECT_NEAR(got.loss / exact.loss, 1, usual) << name_of(dtype);
     std::vector<double> distances;
     for (const auto& [name, g] : exact.grads) {
