@@ -47,8 +47,14 @@ inline ModelSpec tiny_model(const std::string& kind, DType dtype, int64_t n_laye
   if (arch != "x052" && !arch.starts_with("x060")) return s;
   s.arch = arch;
   s.dim_ffn = 24;
-  s.mix_lora = 3;
   s.head_size_divisor = 8;
+  s.aaa_lora = s.mv_lora = 0;
+  if (arch != "x060a") s.gate_lora = 0;
+  if (arch == "x052") {
+    s.decay_lora = 0;
+  } else {
+    s.mix_lora = 3;
+  }
   return s;
 }
 inline const std::vector<std::string>& tiny_kinds() {

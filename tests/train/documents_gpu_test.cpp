@@ -14,17 +14,19 @@ class DocumentsOnGpu : public testing::Test {
     if (!has_gpu()) GTEST_SKIP() << "there is no GPU";
   }
 };
+class DocumentsOfFamilyOnGpu : public DocumentsOnGpu, public testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, DocumentsOfFamilyOnGpu, testing::Values("x070", "x060", "x052", "x040"), kind_name);
 
-ModelSpec spec_with_heads_of_64(DType dtype) {
-  ModelSpec s = tiny_spec(dtype);
+ModelSpec spec_with_heads_of_64(const std::string& kind, DType dtype) {
+  ModelSpec s = tiny_model(kind, dtype);
   s.n_embd = 128;
   s.dim_att = s.dim_ffn = 0;
   s.head_size = 64;
-  return family_of("x070").spec_for_new(s);
+  return family_of(kind).spec_for_new(s);
 }
 
-RunOutput run(DType dtype, Gpu* gpu) {
-  ModelRunner runner(family_of("x070").make(spec_with_heads_of_64(dtype)), 2, gpu);
+RunOutput run(const std::string& kind, DType dtype, Gpu* gpu) {
+  ModelRunner runner(family_of(kind).make(spec_with_heads_of_64(kind, dtype)), 2, gpu);
   runner.set_all([](const Param& p) { return lively_values(p); });
   RunInput in = random_input(runner.model(), 2, 75);
   in.segments = {40, 35};
@@ -34,19 +36,25 @@ RunOutput run(DType dtype, Gpu* gpu) {
   return runner.train(in);
 }
 
-// In double on the CPU they are sequences of their own (tests/model).
-TEST_F(DocumentsOnGpu, are_like_the_cpu_s) {
-  const RunOutput exact = run(DType::f64, nullptr);
+// By how much each gradient misses the exact one, sorted.
+std::vector<double> misses(const RunOutput& got, const RunOutput& exact) {
+  std::vector<double> all;
+  for (const auto& [name, g] : exact.grads) all.push_back(distance(got.grads.at(name), g));
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+// In double on the CPU they are sequences of their own (tests/model). A GPU misses that by no more than the CPU in the same type: in bf16
+// the norm of RWKV-5 and 6 divides what a document of one token left by a small spread, so that gradients of any code miss by much
+// (x060: 0.20 on the CPU, 0.27 on a GPU; x052: 0.43 and 0.42).
+TEST_P(DocumentsOfFamilyOnGpu, are_like_the_cpu_s) {
+  const RunOutput exact = run(GetParam(), DType::f64, nullptr);
   for (const auto& [dtype, usual, most] : {std::tuple{DType::f32, 1e-5, 1e-4}, {DType::bf16, 0.05, 0.2}}) {
-    const RunOutput got = run(dtype, &test_gpu());
+    const RunOutput got = run(GetParam(), dtype, &test_gpu());
     EXPECT_NEAR(got.loss / exact.loss, 1, usual) << name_of(dtype);
-    std::vector<double> distances;
-    for (const auto& [name, g] : exact.grads) {
-      distances.push_back(distance(got.grads.at(name), g));
-      EXPECT_LE(distances.back(), most) << name_of(dtype) << " " << name;
-    }
-    std::nth_element(distances.begin(), distances.begin() + static_cast<std::ptrdiff_t>(distances.size() / 2), distances.end());
-    EXPECT_LE(distances[distances.size() / 2], usual) << name_of(dtype);
+    const std::vector<double> gpu = misses(got, exact), cpu = misses(run(GetParam(), dtype, nullptr), exact);
+    EXPECT_LE(gpu[gpu.size() / 2], std::max(usual, 1.5 * cpu[cpu.size() / 2])) << name_of(dtype);
+    EXPECT_LE(gpu.back(), std::max(most, 1.5 * cpu.back())) << name_of(dtype);
   }
 }
 
