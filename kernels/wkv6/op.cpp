@@ -49,7 +49,7 @@ struct SavedForm {
   SavedForm(const Exec& ex, DType model, const Sizes& s) {
     if (cuda::wkv6::works_in_chunks(ex, model, s.N)) {
       dtype = DType::bf16;
-      shape = {cuda::wkv6::state_numbers(s.B * s.H * cuda::wkv6::n_chunks(s.T))};
+      shape = {cuda::wkv6::saved_numbers({s.B, s.T, s.H, s.N})};
     } else {
       dtype = acc_dtype(model);
       shape = {s.B * s.H, (s.T + kWkv6Chunk - 1) / kWkv6Chunk, s.N, s.N};
