@@ -234,6 +234,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
   k.load(p.k + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
   dy.load(p.dy + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
   next_v.load(p.v + at.offset(p.s, last), stride, at.n_tokens(p.s, last));
+  unsigned next_flag = at.reset_flag(p.resets, p.s, last);
   for (int step = last; step >= 0; --step) {
     const int64_t offset = at.offset(p.s, step), next = step > 0 ? at.offset(p.s, step - 1) : 0;
     const int next_n = step > 0 ? kTokens : 0;
@@ -243,7 +244,13 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
     own.v = p.v + offset;
     own.dy = p.dy + offset;
     own.n = at.n_tokens(p.s, step);
-    own.resets = at.resets(p.resets, p.s, step);
+    own.resets = p.resets ? __ballot_sync(kWholeWarp, next_flag != 0) : 0;  // bit t: before token t
+    if (step > 0) next_flag = at.reset_flag(p.resets, p.s, step - 1);
+    Sum start;
+    if (scans) {
+      const float* from = p.saved + at.saved(p.s, step);
+      start = {from[0], from[stride], from[2 * stride]};
+    }
     Sum x[WIDTH];
     Weights<WIDTH> weights;
     const bool weighed = own.n == kTokens && own.resets == 0 && weights.find(k, v, c, x);
@@ -253,8 +260,7 @@ __global__ void __launch_bounds__(32 * kMaxWarps) backward(const __grid_constant
     if (at.lane == 0) sums.tokens[at.warp] = own.resets ? -1 : own.n;
     __syncthreads();
     if (scans) {
-      const float* from = p.saved + at.saved(p.s, step);
-      const Sum end = sums.template scan<true>({from[0], from[stride], from[2 * stride]}, thread, n_warps, scan_decay);
+      const Sum end = sums.template scan<true>(start, thread, n_warps, scan_decay);
       if (p.dstate_out && step == p.s.n_steps - 1) G = {p.dstate_out[state], p.dstate_out[state + 1], -end.p};
     }
     __syncthreads();

@@ -3,7 +3,7 @@
 // per channel adds these sums in order, and warps begin again from the state before their first token. So every number is read once, and
 // what is sequential is one addition per warp. Exponents are those of two.
 // Inside a warp most tokens go the short way (Weights), which has one exponential a token; the running maximum of every token is for the
-// rest: keys that are far apart, fast decays, resets, the end of a sequence.
+// rest: keys that are far apart or far below the state, resets, the end of a sequence.
 #pragma once
 #include "kernels/common/fast_math.cuh"
 #include "kernels/common/flat.cuh"
@@ -88,11 +88,9 @@ struct Place {
   __device__ int scanned() const { return first + static_cast<int>(threadIdx.x); }
   // Of saved states [B, n_steps, 3, A].
   __device__ int64_t saved(const Sizes& s, int step) const { return (static_cast<int64_t>(row) * s.n_steps + step) * 3 * s.A + scanned(); }
-  // Bit t: a document begins at token t.
-  __device__ unsigned resets(const uint8_t* flags, const Sizes& s, int step) const {
-    if (!flags) return 0;
-    const bool begins = lane < n_tokens(s, step) && flags[row * s.T + first_token(s, step) + lane] != 0;
-    return __ballot_sync(kWholeWarp, begins);
+  // Not 0: a document begins at this lane's token of a step. Loaded a step ahead.
+  __device__ unsigned reset_flag(const uint8_t* flags, const Sizes& s, int step) const {
+    return flags && lane < n_tokens(s, step) ? flags[row * s.T + first_token(s, step) + lane] : 0u;
   }
 };
 

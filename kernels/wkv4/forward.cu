@@ -55,13 +55,15 @@ __global__ void __launch_bounds__(32 * kMaxWarps) forward(const __grid_constant_
   Tokens<T, WIDTH> k, v, next_v;
   k.load(p.k + at.offset(p.s, 0), stride, at.n_tokens(p.s, 0));
   next_v.load(p.v + at.offset(p.s, 0), stride, at.n_tokens(p.s, 0));
+  unsigned next_flag = at.reset_flag(p.resets, p.s, 0);
   for (int step = 0; step < p.s.n_steps; ++step) {
     const int64_t offset = at.offset(p.s, step);
     const int n = at.n_tokens(p.s, step), next_n = step + 1 < p.s.n_steps ? at.n_tokens(p.s, step + 1) : 0;
     const int64_t next = next_n > 0 ? at.offset(p.s, step + 1) : 0;
     v = next_v;
     next_v.load(p.v + next, stride, next_n);
-    const unsigned resets = at.resets(p.resets, p.s, step);
+    const unsigned resets = p.resets ? __ballot_sync(kWholeWarp, next_flag != 0) : 0;  // bit t: before token t
+    next_flag = at.reset_flag(p.resets, p.s, step + 1);
     Sum x[WIDTH];
     Weights<WIDTH> weights;
     const bool weighed = n == kTokens && resets == 0 && weights.find(k, v, c, x);

@@ -48,10 +48,63 @@ template <class A>
 struct Sums {
   A a[kChannels], b[kChannels], p[kChannels];
 
-  Sum<A> get(int64_t j) const { return {a[j], b[j], p[j]}; }
-  void set(int64_t j, Sum<A> x) { a[j] = x.a, b[j] = x.b, p[j] = x.p; }
   void clear() {
-    for (int64_t j = 0; j < kChannels; ++j) set(j, {A(0), A(0), static_cast<A>(kNothing)});
+    std::fill_n(a, kChannels, A(0));
+    std::fill_n(b, kChannels, A(0));
+    std::fill_n(p, kChannels, static_cast<A>(kNothing));
+  }
+};
+
+// Loops over channels have plain pointers only: with members of structs the compiler leaves some of them as they are.
+template <class A>
+struct SumPointers {
+  A *a, *b, *p;
+  explicit SumPointers(Sums<A>& x) : a(x.a), b(x.b), p(x.p) {}
+  [[gnu::always_inline]] Sum<A> get(int64_t j) const { return {a[j], b[j], p[j]}; }
+  [[gnu::always_inline]] void set(int64_t j, Sum<A> x) const {
+    a[j] = x.a;
+    b[j] = x.b;
+    p[j] = x.p;
+  }
+};
+
+// y [n] of a token from the sums before it, which become those after it; y null: the sums alone.
+template <class T, class A = acc_t<T>>
+void forward_token(int64_t n, const T* k, const T* v, T* y, const A* decay, const A* u, const SumPointers<A> x) {
+  if (y) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) put(y, j, mean(x.get(j), get(v, j), u[j] + get(k, j)).y);
+  }
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) x.set(j, plus(aged(x.get(j), decay[j]), {get(v, j), A(1), get(k, j)}));
+}
+
+// Gradients of a token from the sums before it and G, of the sums after it, which becomes that of the sums before it; du, ddecay are added.
+template <class T>
+struct BackwardToken {
+  using A = acc_t<T>;
+  const T *k, *v, *dy;
+  T *dk, *dv;
+  const A *decay, *u;
+  SumPointers<A> before, G;
+  A *du, *ddecay;
+
+  // A body of its own: structs that a vectorised loop declares itself stay in memory.
+  [[gnu::always_inline]] void channel(int64_t j) const {
+    const A key = get(k, j), value = get(v, j), incoming = get(dy, j);
+    const Sum<A> x = before.get(j), g = G.get(j);
+    const Mean<A> m = mean(x, value, u[j] + key);
+    const A own = incoming * m.own, own_dk = own * (value - m.y), weight = fast_exp(key + g.p), unit = incoming * m.unit;
+    put(dv, j, own + weight * g.a);
+    put(dk, j, own_dk + weight * (g.a * value + g.b));
+    du[j] += own_dk;
+    ddecay[j] += fast_exp(decay[j] + g.p + x.p) * (g.a * x.a + g.b * x.b);
+    G.set(j, plus(aged(g, decay[j]), {unit, -unit * m.y, -m.scale}));
+  }
+  void run(int64_t n) const {
+    const BackwardToken own = *this;
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) own.channel(j);
   }
 };
 
@@ -107,20 +160,13 @@ void forward_block(const Wkv4Forward& a, int64_t item) {
   if (a.state_in) {
     const A* from = block.state(a.state_in);
     for (int64_t j = 0; j < block.n; ++j) {
-      if (from[3 * j + 1] != A(0)) x.set(j, {from[3 * j], from[3 * j + 1], from[3 * j + 2]});
+      if (from[3 * j + 1] != A(0)) SumPointers(x).set(j, {from[3 * j], from[3 * j + 1], from[3 * j + 2]});
     }
   }
   for (int64_t t = 0; t < block.n_tokens; ++t) {
     if (a.saved_states && t % kWkv4Step == 0) block.save(x, block.saved(a.saved_states, t / kWkv4Step));
     if (block.begins(t)) x.clear();
-    const T *k = block.at(a.k, t), *v = block.at(a.v, t);
-    T* y = block.at(a.y, t);
-#pragma omp simd
-    for (int64_t j = 0; j < block.n; ++j) {
-      const A key = get(k, j), value = get(v, j);
-      put(y, j, mean(x.get(j), value, block.u[j] + key).y);
-      x.set(j, plus(aged(x.get(j), block.decay[j]), {value, A(1), key}));
-    }
+    forward_token(block.n, block.at(a.k, t), block.at(a.v, t), block.at(a.y, t), block.decay, block.u, SumPointers(x));
   }
   if (!a.state_out) return;
   A* to = block.state(a.state_out);
@@ -141,28 +187,6 @@ struct ChannelSums {
   A du[kChannels] = {}, ddecay[kChannels] = {};
 };
 
-// Token t of a step: its gradients from G, of the sums after it, which becomes that of the sums before it.
-template <class T>
-void backward_token(const Wkv4Backward& a, const Block<T>& block, int64_t t, const Sums<acc_t<T>>& before, Sums<acc_t<T>>& G,
-                    ChannelSums<acc_t<T>>& sums) {
-  using A = acc_t<T>;
-  const T *k = block.at(a.k, t), *v = block.at(a.v, t), *dy = block.at(a.dy, t);
-  T *dk = block.at(a.dk, t), *dv = block.at(a.dv, t);
-#pragma omp simd
-  for (int64_t j = 0; j < block.n; ++j) {
-    const A key = get(k, j), value = get(v, j), incoming = get(dy, j);
-    const Sum<A> x = before.get(j), g = G.get(j);
-    const Mean<A> m = mean(x, value, block.u[j] + key);
-    const A own = incoming * m.own, own_dk = own * (value - m.y), weight = fast_exp(key + g.p);
-    put(dv, j, own + weight * g.a);
-    put(dk, j, own_dk + weight * (g.a * value + g.b));
-    sums.du[j] += own_dk;
-    sums.ddecay[j] += fast_exp(block.decay[j] + g.p + x.p) * (g.a * x.a + g.b * x.b);
-    const A unit = incoming * m.unit;
-    G.set(j, plus(aged(g, block.decay[j]), {unit, -unit * m.y, -m.scale}));
-  }
-}
-
 // partial: du, dw of this row.
 template <class T>
 void backward_block(const Wkv4Backward& a, int64_t item, Tape<acc_t<T>>& tape, acc_t<T>* partial) {
@@ -179,16 +203,26 @@ void backward_block(const Wkv4Backward& a, int64_t item, Tape<acc_t<T>>& tape, a
     for (int64_t t = 0; t < n; ++t) {
       if (block.begins(begin + t)) x.clear();
       tape.before[t] = x;
-      const T *k = block.at(a.k, begin + t), *v = block.at(a.v, begin + t);
-#pragma omp simd
-      for (int64_t j = 0; j < block.n; ++j) x.set(j, plus(aged(x.get(j), block.decay[j]), {get(v, j), A(1), get(k, j)}));
+      T* const no_y = nullptr;
+      forward_token(block.n, block.at(a.k, begin + t), block.at(a.v, begin + t), no_y, block.decay, block.u, SumPointers(x));
     }
     if (a.dstate_out && step == block.n_steps() - 1) {
       const A* from = block.state(a.dstate_out);
-      for (int64_t j = 0; j < block.n; ++j) G.set(j, {from[3 * j], from[3 * j + 1], -x.p[j]});
+      for (int64_t j = 0; j < block.n; ++j) SumPointers(G).set(j, {from[3 * j], from[3 * j + 1], -x.p[j]});
     }
     for (int64_t t = n - 1; t >= 0; --t) {
-      backward_token<T>(a, block, begin + t, tape.before[t], G, sums);
+      BackwardToken<T>{block.at(a.k, begin + t),
+                       block.at(a.v, begin + t),
+                       block.at(a.dy, begin + t),
+                       block.at(a.dk, begin + t),
+                       block.at(a.dv, begin + t),
+                       block.decay,
+                       block.u,
+                       SumPointers(tape.before[t]),
+                       SumPointers(G),
+                       sums.du,
+                       sums.ddecay}
+          .run(block.n);
       if (block.begins(begin + t)) G.clear();
     }
   }
