@@ -147,6 +147,14 @@ void check_data(RunConfig& c, bool plan) {
 
 void check_model(RunConfig& c) {
   settle_architecture(c);
+  const auto no_effect = [&](const char* name, const char* why) {
+    if (given(c, name)) c.notes.push_back(cat("--", name, " has no effect: ", why));
+  };
+  if (c.arch == "x070") no_effect("head_size_divisor", "RWKV-7 has no such divisor");
+  if (c.arch == "x040") no_effect("head_size_divisor", "RWKV-4 has no heads"), no_effect("head_size", "RWKV-4 has no heads");
+  if ((c.tiny_att_dim > 0) != (c.tiny_att_layer >= 0))
+    c.notes.push_back(cat(c.tiny_att_dim > 0 ? cat("--tiny_att_dim ", c.tiny_att_dim) : cat("--tiny_att_layer ", c.tiny_att_layer),
+                          " has no effect: a small attention needs both --tiny_att_dim and --tiny_att_layer"));
   const bool fresh = c.load_model.empty() && c.train_stage < 2;
   if (c.head_size % 8 != 0) fail(cat("--head_size ", c.head_size, " must be a multiple of 8"));
   if (fresh) {

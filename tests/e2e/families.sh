@@ -20,10 +20,10 @@ family() {  # family MY_TESTING NAME OPTIONS...: `OPTIONS` are of the model
   rm -r "$type-cut"/step-00000006
   "$rookery" train --my_testing "$type" --my_pile_stage 3 --proj_dir "$type-cut" "${run[@]}" "$@" --max_steps 6 > shown 2>&1
   check "$type: the numbers of a resumed run are those of a whole one" equal "$(numbers "$type-cut")" "$(numbers "$type")"
-  "$rookery" convert "$type/rwkv-final.pth" "$type.safetensors" && "$rookery" convert "$type-cut/rwkv-final.pth" "$type-cut.safetensors"
+  { "$rookery" convert "$type/rwkv-final.pth" "$type.safetensors" && "$rookery" convert "$type-cut/rwkv-final.pth" "$type-cut.safetensors"; } > /dev/null
   check "$type: so are its weights" cmp "$type.safetensors" "$type-cut.safetensors"
   mkdir -p back
-  "$rookery" convert "$type.safetensors" back/rwkv-final.pth && "$rookery" convert back/rwkv-final.pth "$type-back.safetensors"
+  { "$rookery" convert "$type.safetensors" back/rwkv-final.pth && "$rookery" convert back/rwkv-final.pth "$type-back.safetensors"; } > /dev/null
   check "$type: files survive the way there and back" cmp "$type.safetensors" "$type-back.safetensors"
 
   local text
@@ -50,4 +50,7 @@ check "segments are refused" contains "$("$rookery" train --proj_dir x "${run[@]
 check "state tuning ends" equal $? 0
 check "its rates are told" grep -q "defaults of state tuning: lr_init 1" shown
 check "its file holds states alone" equal "$("$rookery" inspect states/rwkv-final.pth --tensors | grep -c 'att.time_state')" 2
+"$rookery" convert states merged.safetensors > /dev/null
+text() { "$rookery" generate "$1" --tokenizer ids --prompt "1 2 3" --length 12 --temperature 0 2> /dev/null; }
+check "a folder makes a model of both" equal "$(text merged.safetensors)" "$(text states)"
 finish

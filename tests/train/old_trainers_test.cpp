@@ -148,6 +148,13 @@ TEST(OldTrainers, WhatCannotBeTogether) {
   EXPECT_EQ(planned("--my_pile_stage 0 --n_embd 64 --dim_att 96").dim_att, 96) << "RWKV-4";
 }
 
+TEST(OldTrainers, WhatChangesNothingIsSaid) {
+  EXPECT_TRUE(has_note(planned("--head_size_divisor 8"), "--head_size_divisor has no effect: RWKV-7"));
+  EXPECT_TRUE(has_note(planned("--my_pile_stage 3 --head_size_a 64"), "--head_size has no effect: RWKV-4"));
+  EXPECT_TRUE(has_note(planned("--my_pile_stage 3 --tiny_att_dim 8"), "--tiny_att_dim 8 has no effect"));
+  EXPECT_FALSE(has_note(planned("--my_testing x060 --head_size_divisor 8"), "head_size_divisor"));
+}
+
 TEST(OldTrainers, StateTuning) {
   for (const char* spelling : {"--train_type states", "--train_type state", "--state_tune", "--peft state", "--state 1"}) {
     const RunConfig c = planned(std::string(spelling) + " --load_model m.pth");

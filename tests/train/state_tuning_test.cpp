@@ -74,6 +74,38 @@ TEST_P(StateTuning, StagesAndRanksAgreeAndResumeIsExact) {
   EXPECT_EQ(losses, plain.loss);
 }
 
+// Frozen weights are saved in the model's own type.
+TEST_P(StateTuning, ResumeInBf16IsExact) {
+  RunConfig c = config("whole", 2);
+  c.precision = "bf16";
+  c.zero = 3;
+  c.snapshot_every = {.every = 2};
+  c.snapshot_dir = folder_.path("snapshots");
+  const auto whole = tiny_train(c, 2)[0];
+  c.proj_dir = folder_.path("cut");
+  auto losses = tiny_train(c, 2, 3)[0].loss;
+  c.resume = "auto";
+  const auto rest = tiny_train(c, 2)[0].loss;
+  losses.insert(losses.end(), rest.begin(), rest.end());
+  EXPECT_EQ(losses, whole.loss);
+  EXPECT_EQ(weights_of(folder_.path("cut/rwkv-final.pth")), weights_of(folder_.path("whole/rwkv-final.pth")));
+}
+
+TEST_P(StateTuning, DeterministicSumsHaveTheSameBitsOnAnyRanks) {
+  std::vector<double> reference;
+  for (int world : {1, 2, 3}) {
+    RunConfig c = config(cat("ranks", world), world);
+    c.deterministic_reduce = true;
+    c.threads = 1;
+    c.micro_bsz = 4;
+    c.global_bsz = 24;
+    c.accumulate = 24 / (4 * world);
+    const auto losses = tiny_train(c, world)[0].loss;
+    if (reference.empty()) reference = losses;
+    EXPECT_EQ(losses, reference) << world << " ranks";
+  }
+}
+
 TEST_P(StateTuning, GoesOnFromAFileOfStates) {
   const auto plain = tiny_train(config("plain"), 1)[0];
   RunConfig c = config("overlay");

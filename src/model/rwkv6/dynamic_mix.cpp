@@ -3,36 +3,32 @@
 #include "kernels/activation/op.h"
 #include "kernels/columns/op.h"
 #include "kernels/elementwise/op.h"
-#include "kernels/token_shift/op.h"
+#include "nn/bound.h"
 
 namespace rk::rwkv6 {
 
 DynamicMix::DynamicMix(const DynamicMixParams& p, const ModelSpec& spec)
-    : p_(p),
-      mixes_(mixes_of(variant_of(spec.arch))),
-      C_(spec.n_embd),
-      dtype_(spec.dtype),
-      ln1_(*p.ln1.weight, *p.ln1.bias),
-      w1_(*p.w1, WeightLayout::in_out) {
+    : p_(p), mixes_(mixes_of(variant_of(spec.arch))), C_(spec.n_embd), dtype_(spec.dtype), w1_(*p.w1, WeightLayout::in_out) {
   for (size_t f = 0; f < mixes_.size(); ++f) w2_.emplace_back(*p.w2, WeightLayout::in_out, static_cast<int64_t>(f));
 }
 
-DynamicMix::Normed DynamicMix::norm(const Exec& ex, Tensor x) const {
-  const Normed n{ex.scratch->take(dtype_, x.shape), take_norm_stats(*ex.scratch, dtype_, x.shape[0])};
-  ln1_.forward(ex, {.x = x, .y = n.z, .stats = n.stats});
-  return n;
+// z + (prev - z) maa_x.
+void DynamicMix::mix_first(const Exec& ex, const MixForward& a, Tensor y) const {
+  const Shape shape{a.B, a.T, C_};
+  run(ex, NormMixForward{.x = a.x.view(shape),
+                         .weight = value(ex, *p_.ln1.weight),
+                         .bias = value(ex, *p_.ln1.bias),
+                         .state_in = a.shift_in,
+                         .state_out = {},
+                         .n = 1,
+                         .mu = {value(ex, *p_.maa_x)},
+                         .y = {y.view(shape)},
+                         .more = {},
+                         .resets = a.resets});
 }
 
-void DynamicMix::hide(const Exec& ex, const MixForward& a, const Normed& n, Tensor hidden, Tensor room) const {
-  const Shape shape{a.B, a.T, C_};
-  run(ex, TokenShiftForward{.x = n.z.view(shape),
-                            .state_in = a.shift_in,
-                            .state_out = {},
-                            .n = 1,
-                            .mu = {value(ex, *p_.maa_x)},
-                            .y = {room.view(shape)},
-                            .more = {},
-                            .resets = a.resets});
+void DynamicMix::hide(const Exec& ex, const MixForward& a, Tensor hidden, Tensor room) const {
+  mix_first(ex, a, room);
   w1_.forward(ex, {.x = room, .y = hidden});
   run(ex, ActivationForward{.f = Activation::tanh, .x = hidden, .y = hidden});
 }
@@ -45,26 +41,27 @@ Tensor DynamicMix::split(const Exec& ex, Tensor hidden) const {
   return parts;
 }
 
-Tensor DynamicMix::part(const Tensor& parts, size_t f) const {
-  return parts.rows(static_cast<int64_t>(f) * parts.shape[1], parts.shape[1]);
-}
+static Tensor part(const Tensor& parts, size_t f) { return parts.rows(static_cast<int64_t>(f) * parts.shape[1], parts.shape[1]); }
 
+// The part of the weights that depends on the token.
 void DynamicMix::widen(const Exec& ex, const Tensor& parts, const Mixes& more) const {
   for (size_t f = 0; f < mixes_.size(); ++f) w2_[f].forward(ex, {.x = part(parts, f), .y = more[mixes_[f]]});
 }
 
-void DynamicMix::mix(const Exec& ex, const MixForward& a, const Normed& n, Tensor hidden, const Mixes& y) const {
+void DynamicMix::mix(const Exec& ex, const MixForward& a, Tensor hidden, const Mixes& y) const {
   const ArenaScope scope(*ex.scratch);
   const Shape shape{a.B, a.T, C_};
   widen(ex, split(ex, hidden), y);
-  TokenShiftForward f{.x = n.z.view(shape),
-                      .state_in = a.shift_in,
-                      .state_out = a.shift_out,
-                      .n = static_cast<int>(mixes_.size()),
-                      .mu = {},
-                      .y = {},
-                      .more = {},
-                      .resets = a.resets};
+  NormMixForward f{.x = a.x.view(shape),
+                   .weight = value(ex, *p_.ln1.weight),
+                   .bias = value(ex, *p_.ln1.bias),
+                   .state_in = a.shift_in,
+                   .state_out = a.shift_out,
+                   .n = static_cast<int>(mixes_.size()),
+                   .mu = {},
+                   .y = {},
+                   .more = {},
+                   .resets = a.resets};
   for (size_t i = 0; i < mixes_.size(); ++i) {
     f.mu[i] = value(ex, *p_.maa[mixes_[i]]);
     f.y[i] = f.more[i] = y[mixes_[i]].view(shape);
@@ -72,76 +69,62 @@ void DynamicMix::mix(const Exec& ex, const MixForward& a, const Normed& n, Tenso
   run(ex, f);
 }
 
-// Sets dz and dshift_in; gradients of the token's part of the weights take the place of dy.
-void DynamicMix::shift_backward(const Exec& ex, const MixBackward& a, const Normed& n, const Mixes& dy, const Mixes& more,
-                                Tensor dz) const {
+// What both backwards have; mixes and states are the caller's.
+NormMixBackward DynamicMix::norm_backward(const Exec& ex, const MixBackward& a) const {
   const Shape shape{a.B, a.T, C_};
-  TokenShiftBackward b{.x = n.z.view(shape),
-                       .state_in = a.shift_in,
-                       .dx = dz.view(shape),
-                       .dstate_out = a.dshift_out,
-                       .dstate_in = a.dshift_in,
-                       .n = static_cast<int>(mixes_.size()),
-                       .mu = {},
-                       .dmu = {},
-                       .dy = {},
-                       .more = {},
-                       .dmore = {},
-                       .resets = a.resets};
+  NormMixBackward b;
+  b.x = a.x.view(shape);
+  b.weight = value(ex, *p_.ln1.weight);
+  b.bias = value(ex, *p_.ln1.bias);
+  b.state_in = a.shift_in;
+  b.dx = a.dx.view(shape);
+  b.dweight = grad(ex, *p_.ln1.weight);
+  b.dbias = grad(ex, *p_.ln1.bias);
+  b.resets = a.resets;
+  return b;
+}
+
+// Gradients of the token's part of the weights take the place of dy.
+void DynamicMix::mix_backward(const Exec& ex, const MixBackward& a, const Mixes& dy, const Mixes& more) const {
+  NormMixBackward b = norm_backward(ex, a);
+  b.dstate_out = a.dshift_out;
+  b.dstate_in = a.dshift_in;
+  b.n = static_cast<int>(mixes_.size());
   for (size_t i = 0; i < mixes_.size(); ++i) {
     const Mix m = mixes_[i];
     b.mu[i] = value(ex, *p_.maa[m]);
     b.dmu[i] = grad(ex, *p_.maa[m]);
-    b.dy[i] = b.dmore[i] = dy[m].view(shape);
-    b.more[i] = more[m].view(shape);
+    b.dy[i] = b.dmore[i] = dy[m].view(b.x.shape);
+    b.more[i] = more[m].view(b.x.shape);
   }
   run(ex, b);
 }
 
-// From the gradient of the hidden values to dz and dshift_in, to which it adds. room [R,C] is overwritten.
-void DynamicMix::hide_backward(const Exec& ex, const MixBackward& a, const Normed& n, Tensor hidden, Tensor dhidden, const Tensor& room,
-                               Tensor dz) const {
+// Adds to dshift_in. room [R,C] is overwritten.
+void DynamicMix::hide_backward(const Exec& ex, const MixBackward& a, Tensor hidden, Tensor dhidden, Tensor room) const {
   const ArenaScope scope(*ex.scratch);
-  const Shape shape{a.B, a.T, C_};
   run(ex, ActivationBackward{.f = Activation::tanh, .y = hidden, .dy = dhidden, .dx = dhidden});
-  run(ex, TokenShiftForward{.x = n.z.view(shape),
-                            .state_in = a.shift_in,
-                            .state_out = {},
-                            .n = 1,
-                            .mu = {value(ex, *p_.maa_x)},
-                            .y = {room.view(shape)},
-                            .more = {},
-                            .resets = a.resets});
+  mix_first(ex, formed_again(a), room);
   w1_.backward(ex, {.x = room, .dy = dhidden, .dx = room});
+  NormMixBackward b = norm_backward(ex, a);
   const bool wants_state = a.dshift_in.shape.rank > 0;
-  const Tensor dstate = wants_state ? ex.scratch->take(a.dshift_in.dtype, a.dshift_in.shape) : Tensor{};
-  run(ex, TokenShiftBackward{.x = n.z.view(shape),
-                             .state_in = a.shift_in,
-                             .dx = dz.view(shape),
-                             .dstate_out = {},
-                             .dstate_in = dstate,
-                             .n = 1,
-                             .mu = {value(ex, *p_.maa_x)},
-                             .dmu = {grad(ex, *p_.maa_x)},
-                             .dy = {room.view(shape)},
-                             .more = {},
-                             .dmore = {},
-                             .add_dx = true,
-                             .resets = a.resets});
-  if (wants_state) run(ex, Add{.x = dstate, .y = a.dshift_in});
+  if (wants_state) b.dstate_in = ex.scratch->take(a.dshift_in.dtype, a.dshift_in.shape);
+  b.n = 1;
+  b.mu = {value(ex, *p_.maa_x)};
+  b.dmu = {grad(ex, *p_.maa_x)};
+  b.dy = {room.view(b.x.shape)};
+  run(ex, b);
+  if (wants_state) run(ex, Add{.x = b.dstate_in, .y = a.dshift_in});
 }
 
-void DynamicMix::backward(const Exec& ex, const MixBackward& a, const Normed& n, Tensor hidden, const Mixes& dy,
-                          const Mixes& places) const {
+void DynamicMix::backward(const Exec& ex, const MixBackward& a, Tensor hidden, const Mixes& dy, const Mixes& places) const {
   const ArenaScope scope(*ex.scratch);
   const Tensor parts = split(ex, hidden), dparts = parts, dhidden = ex.scratch->take(dtype_, hidden.shape);
-  const Tensor dz = ex.scratch->take(dtype_, n.z.shape);
   widen(ex, parts, places);
-  shift_backward(ex, a, n, dy, places, dz);
+  mix_backward(ex, a, dy, places);
   for (size_t f = 0; f < mixes_.size(); ++f) w2_[f].backward(ex, {.x = part(parts, f), .dy = dy[mixes_[f]], .dx = part(dparts, f)});
   run(ex, JoinColumns{.parts = dparts, .whole = dhidden});
-  hide_backward(ex, a, n, hidden, dhidden, places[mixes_[0]], dz);
-  ln1_.backward(ex, {.x = a.x, .stats = n.stats, .dy = dz, .dx = a.dx, .add_dx = true});
+  hide_backward(ex, a, hidden, dhidden, places[mixes_[0]]);
 }
 
 }  // namespace rk::rwkv6

@@ -72,11 +72,10 @@ void TimeMix::project(const Exec& ex, const Mixes& x, const Saved& s) const {
 void TimeMix::forward(const Exec& ex, const MixForward& a, Saved* saved) const {
   const ArenaScope scope(*ex.scratch);
   const Saved s = take(ex, a, saved != nullptr);
-  const DynamicMix::Normed normed = mix_.norm(ex, a.x);
   Mixes x;
   for (Mix m : mixes_of(variant_)) x[m] = take_rows(*ex.scratch, a.B * a.T);
-  mix_.hide(ex, a, normed, s.mix_hidden, x[kR]);
-  mix_.mix(ex, a, normed, s.mix_hidden, x);
+  mix_.hide(ex, a, s.mix_hidden, x[kR]);
+  mix_.mix(ex, a, s.mix_hidden, x);
   project(ex, x, s);
   wkv_.forward(ex, a, tensors(s, a.B, a.T), x[kR]);
   if (saved) *saved = s;
@@ -98,13 +97,12 @@ void TimeMix::backward(const Exec& ex, const MixBackward& a, const Saved& saved)
   Saved s = saved;
   if (ex.keep_less) expand(ex, s);
   const GatedWkvGradients d = wkv_.backward(ex, a, tensors(s, a.B, a.T), {});
-  const DynamicMix::Normed normed = mix_.norm(ex, a.x);
   Mixes x;
   size_t place = 0;
   for (Mix m : mixes_of(variant_)) x[m] = d.places[place++];
-  mix_.mix(ex, formed_again(a), normed, s.mix_hidden, x);
+  mix_.mix(ex, formed_again(a), s.mix_hidden, x);
   project_backward(ex, x, s, d);
-  mix_.backward(ex, a, normed, s.mix_hidden, x, {d.w, d.k, d.v, d.r, d.g});
+  mix_.backward(ex, a, s.mix_hidden, x, {d.w, d.k, d.v, d.r, d.g});
 }
 
 }  // namespace rk::rwkv6
