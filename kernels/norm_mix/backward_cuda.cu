@@ -144,7 +144,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
 
   const auto begins_at = [&](int row) { return RESETS && a.resets && a.resets[row]; };
   const auto first_of = [&](int row) { return a.x[static_cast<int64_t>(max(row, 0)) * a.C]; };
-  int t = (end - 1) % a.length;
+  int b = (end - 1) / a.length, t = end - 1 - b * a.length;
   float from_next[W] = {};
   if (t != a.length - 1) {
     if (active && !begins_at(end)) {
@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       }
     }
   } else if (a.dstate_out && active) {
-    load_floats(a.dstate_out + at((end - 1) / a.length), from_next);
+    load_floats(a.dstate_out + at(b), from_next);
   }
 
   // Rows: 0 the current one, 1 the one before it, 2 the one before that.
@@ -176,15 +176,15 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
     }
     *ring.x(0) = x0;
     *ring.x(1) = x1;
-    row_sums(sums, part[end & 1]);
+    row_sums(sums, part[1]);
     stats0 = row_stats(sums[0], sums[1], shift0, per_column, a.eps);
     stats1 = row_stats(sums[2], sums[3], shift1, per_column, a.eps);
   }
   float dmu[N][W] = {}, dweight[W] = {}, dbias[W] = {};
   T next_shift = first_of(end - 3);  // of row 2, read a row ahead and converted when it is used
 
-  int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2;
-  for (int row = end - 1; row >= begin; --row) {
+  int stage = 0, slot0 = 0, slot1 = 1, slot2 = 2, buffer = 0;
+  for (int row = end - 1; row >= begin; --row, buffer ^= 1) {
     const bool begins = begins_at(row);
     const float shift2 = to_float(next_shift);
     next_shift = first_of(row - 3);
@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       norm<T>(x1, stats1, weight, bias);
       if (t == 0 || begins) {
         x1[0] = x1[1] = x1[2] = x1[3] = 0;
-        if (a.state_in && active && !begins) load(a.state_in + at(row / a.length) + 4 * q, x1);
+        if (a.state_in && active && !begins) load(a.state_in + at(b) + 4 * q, x1);
       }
 #pragma unroll
       for (int j = 0; j < 4; ++j) change[j] = x0[j];
@@ -256,7 +256,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
       }
     }
     fetch_dy(row - STAGES, stage);
-    row_sums(sums, part[row & 1]);
+    row_sums(sums, part[buffer]);
 
     const float plain = sums[0] * per_column, scaled = sums[1] * per_column;
     float x0[W], out[W];
@@ -267,12 +267,11 @@ __global__ void __launch_bounds__(THREADS, BLOCKS) norm_mix_backward(BackwardRow
     if (active) store(a.dx + at(row), out);
     fetch_rest(row - STAGES, stage, slot0);
     if (t == 0) {
-      const int b = row / a.length;
       if (a.dstate_in && active) store_floats(a.dstate_in + at(b), from_next);
 #pragma unroll
       for (int j = 0; j < W; ++j) from_next[j] = 0;
       t = a.length;
-      if (b > 0 && a.dstate_out && active) load_floats(a.dstate_out + at(b - 1), from_next);
+      if (--b >= 0 && a.dstate_out && active) load_floats(a.dstate_out + at(b), from_next);
     }
     --t;
     stats0 = stats1, stats1 = row_stats(sums[2], sums[3], shift2, per_column, a.eps);
@@ -327,8 +326,7 @@ void run_backward(const Exec& ex, const NormMixBackward& a, const Tensor& partia
   if constexpr (WEIGHTS == Weights::of_token) {
     launch(ex, norm_mix_edges<T, N, WEIGHTS>, {.grid = strips.grid, .block = strips.block}, rows, edges.as<float>());
   }
-  // One or six mixes have kernels for each width of a row, and for rows without resets.
-  if constexpr (N == 1 || N == 6) {
+  if constexpr (kByWidth<T, N>) {
     constexpr int few = N == 1 ? 3 : 2, middle = N == 1 ? 320 : kMaxRowThreads;
     const auto launch_for = [&]<bool RESETS>() {
       if (threads <= 256) {

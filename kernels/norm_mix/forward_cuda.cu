@@ -160,8 +160,7 @@ void run_forward(const Exec& ex, const NormMixForward& a, const Tensor& state_ou
   const Launch strips{.grid = static_cast<unsigned>(ceil_div(rows.R, kForwardStrip)),
                       .block = static_cast<unsigned>(threads),
                       .shared = ForwardShared<T, N>::Packs::bytes(threads)};
-  // One or six mixes have kernels for each width of a row, and for rows without resets.
-  if constexpr (N == 1 || N == 6) {
+  if constexpr (kByWidth<T, N>) {
     const auto launch_for = [&]<bool RESETS>() {
       if (threads <= 256) {
         launch(ex, norm_mix_forward < T, N, WEIGHTS, 256, N == 1 ? 4 : 3, RESETS >, strips, rows);

@@ -1,6 +1,8 @@
 // What the fused kernels share: a block is as wide as a row, a thread owns one 16-byte pack of columns of every row that the block walks
 // over.
 #pragma once
+#include <type_traits>
+
 #include "kernels/common/flat.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/resets.h"
@@ -9,6 +11,10 @@
 namespace rk::cuda {
 
 inline constexpr int kMaxRowThreads = 512;
+// What RWKV-7 trains with has kernels for each width of a row, and for rows without resets.
+template <class T, int N>
+inline constexpr bool kByWidth = std::is_same_v<T, __nv_bfloat16> && (N == 1 || N == 6);
+
 // Bounds of kernels for rows of any width, which leave a thread 80 and 96 registers: three blocks of 256 and two of 320 fit.
 inline constexpr int kThreeOf256 = 768, kTwoOf320 = 640;
 

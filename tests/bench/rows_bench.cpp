@@ -10,10 +10,14 @@
 
 #include "base/rng.h"
 #include "kernels/activation/op.h"
+#include "kernels/columns/op.h"
+#include "kernels/dropout/op.h"
 #include "kernels/elementwise/op.h"
 #include "kernels/embedding/op.h"
+#include "kernels/group_norm_gate/op.h"
 #include "kernels/layer_norm/op.h"
 #include "kernels/norm_mix/op.h"
+#include "kernels/sigmoid_gate/op.h"
 #include "kernels/token_shift/op.h"
 #include "support/gpu_exec.h"
 
@@ -123,11 +127,19 @@ void norm_mix(Bench& bench, int64_t R, int64_t C) {
     b.dy[m] = bench.make(kModel, x, 1e-3);
     b.dmu[m] = bench.make(DType::f32, {C});
   }
-  bench.time("norm_mix 6", [&](const Exec& ex) { run(ex, f); });
-  bench.time("norm_mix backward 6", [&](const Exec& ex) { run(ex, b); });
-  f.n = b.n = 1;
-  bench.time("norm_mix 1", [&](const Exec& ex) { run(ex, f); });
-  bench.time("norm_mix backward 1", [&](const Exec& ex) { run(ex, b); });
+  const auto time_both = [&](int n, bool of_self, const std::string& of) {
+    f.n = b.n = n;
+    f.mu_of_self = b.mu_of_self = of_self;
+    bench.time(cat("norm_mix ", n, of), [&](const Exec& ex) { run(ex, f); });
+    bench.time(cat("norm_mix backward ", n, of), [&](const Exec& ex) { run(ex, b); });
+  };
+  for (int n : {6, 2, 1}) time_both(n, false, "");
+  for (int n : {4, 3, 2}) time_both(n, true, " of itself");
+  for (size_t m = 0; m < 5; ++m) {
+    f.more[m] = b.more[m] = bench.make(kModel, x, 0.1);
+    b.dmore[m] = f.y[m];
+  }
+  time_both(5, false, " of tokens");
 }
 
 void parts(Bench& bench, int64_t R, int64_t C) {
@@ -155,6 +167,34 @@ void parts(Bench& bench, int64_t R, int64_t C) {
   const Tensor ids = bench.make_ids(R, 65536), table = bench.make(kModel, {65536, C}, 1), dtable = bench.make(DType::f32, {65536, C});
   bench.time("embedding", [&](const Exec& ex) { run(ex, EmbeddingForward{.ids = ids, .table = table, .x = f.y}); });
   bench.time("embedding backward", [&](const Exec& ex) { run(ex, EmbeddingBackward{.ids = ids, .dx = b.dy, .dtable = dtable}); });
+}
+
+void gates(Bench& bench, int64_t R, int64_t C) {
+  const Shape x{R, C};
+  const auto row = [&] { return bench.make(kModel, x, 1); };
+  const Tensor y = row(), g = row(), dout = row(), out = row(), dy = row(), dg = row(), parameter = bench.make(kModel, {C}, 1);
+  const Tensor dparameter = bench.make(DType::f32, {C});
+  const GroupNormGateForward f{.y = y, .g = g, .weight = parameter, .bias = parameter, .out = out};
+  const GroupNormGateBackward b{.y = y,
+                                .g = g,
+                                .weight = parameter,
+                                .bias = parameter,
+                                .dout = dout,
+                                .out = out,
+                                .dy = dy,
+                                .dg = dg,
+                                .dweight = dparameter,
+                                .dbias = dparameter};
+  bench.time("group_norm_gate", [&](const Exec& ex) { run(ex, f); });
+  bench.time("group_norm_gate backward", [&](const Exec& ex) { run(ex, b); });
+  bench.time("sigmoid_gate", [&](const Exec& ex) { run(ex, SigmoidGateForward{.r = g, .v = y, .residual = out, .y = out}); });
+  bench.time("sigmoid_gate backward",
+             [&](const Exec& ex) { run(ex, SigmoidGateBackward{.r = g, .v = y, .dy = dout, .dr = dg, .dv = dy, .gated = out}); });
+  const Tensor tokens = y.view({1, R, C});
+  bench.time("dropout", [&](const Exec& ex) { run(ex, Dropout{.x = tokens, .y = dy.view(tokens.shape), .p = 0.1, .row_tokens = R}); });
+  const Tensor whole = bench.make(kModel, {R, 160}), blocks = bench.make(kModel, {5, R, 32});
+  bench.time("split_columns 5 x 32", [&](const Exec& ex) { run(ex, SplitColumns{.whole = whole, .parts = blocks}); });
+  bench.time("join_columns 5 x 32", [&](const Exec& ex) { run(ex, JoinColumns{.parts = blocks, .whole = whole}); });
 }
 
 void shift(Bench& bench, int64_t R, int64_t C) {
@@ -189,7 +229,7 @@ int main_of(int argc, char** argv) {
   if (argc == 3) sizes = {{std::atoll(argv[1]), std::atoll(argv[2])}};
   for (const auto& [C, R] : sizes) {
     std::printf("C = %d, R = %d\n", static_cast<int>(C), static_cast<int>(R));
-    for (auto* part : {norm_mix, parts, shift}) {
+    for (auto* part : {norm_mix, parts, gates, shift}) {
       part(bench, R, C);
       bench.free_tensors();
     }

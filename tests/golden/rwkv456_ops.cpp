@@ -132,9 +132,9 @@ constexpr const char* kBf16Limits =
 
 // Which version a case is of, its text says.
 void run_wkv456_op(const Case& c, const Options& options, Check& check) {
+  refuse_unknown(c.json, {"what", "seed", "groups", "files", "kinds", "tolerance", "source"}, "case.json", check);
   const std::string what = c.json.at("what").get<std::string>();
   if (what.starts_with("RWKV-4")) return run_wkv4_op(c, options, check);
-  refuse_unknown(c.json, {"what", "seed", "groups", "files", "kinds", "tolerance", "source"}, "case.json", check);
   if (c.json.at("tolerance").at("bf16").get<std::string>() != kBf16Limits) return check.fail("the limits of bf16 are not understood");
   const bool version5 = what.starts_with("RWKV-5"), version6 = what.starts_with("RWKV-6");
   if (!version5 && !version6) return check.fail("unknown version: " + what);

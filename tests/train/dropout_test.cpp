@@ -16,7 +16,7 @@ class DropoutRuns : public testing::TestWithParam<const char*> {
     if (c.arch == "x040") c.head_size = 0;
     c.n_embd = 32;
     c.dropout = 0.3;
-    c.max_steps = 6;
+    c.max_steps = 4;
     c.precision = "fp64";
     c.epoch_save = 0;
     return c;
@@ -51,10 +51,10 @@ TEST_P(DropoutRuns, LossesDoNotDependOnHowAStepIsCut) {
 TEST_P(DropoutRuns, ResumesBitExactlyAndValidatesWithout) {
   RunConfig c = config("whole");
   c.val_split = 0.2;
-  c.val_every = 6;
+  c.val_every = 4;
   const auto whole = tiny_train(c, 1)[0];
   c.proj_dir = folder_.path("resumed");
-  const auto first = tiny_train(c, 1, 3)[0];
+  const auto first = tiny_train(c, 1, 2)[0];
   c.resume = "auto";
   const auto second = tiny_train(c, 1)[0];
   std::vector<double> losses = first.loss;

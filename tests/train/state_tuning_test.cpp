@@ -125,7 +125,7 @@ TEST_P(StateTuning, GoesOnFromAFileOfStates) {
   restart.load_model = "";
   EXPECT_THROW(tiny_train(restart, 1), Error);
 }
-INSTANTIATE_TEST_SUITE_P(Families, StateTuning, testing::Values("x052", "x060", "x070"));
+INSTANTIATE_TEST_SUITE_P(Families, StateTuning, testing::Values("x060", "x070"));
 
 TEST(StateTuning, NeedsAModelThatHasStates) {
   testing_support::TemporaryFolder folder;
