@@ -41,14 +41,18 @@ inline Sequences sequences(const Shape& s, const Tensor& w, const Tensor& resets
 }
 // A head's chunk: one block.
 struct Place {
-  int64_t head, first, stride;  // of the batch and its heads; the first token's first element; elements between tokens
-  int chunk, n_tokens, h;       // missing tokens count as zeros with decay 1; h: head of the row
+  int64_t head, index;     // of the batch and its heads; of all their chunks
+  int64_t first, stride;   // the first token's first element; elements between tokens
+  int chunk, n_tokens, h;  // missing tokens count as zeros with decay 1; h: head of the row
   __device__ __forceinline__ explicit Place(const Sequences& s) {
-    head = blockIdx.x / s.n_chunks;
-    chunk = static_cast<int>(blockIdx.x) % s.n_chunks;
-    h = static_cast<int>(head % s.H);
+    // Blocks that run at once read neighbouring heads of the same tokens: whole rows.
+    const auto block = static_cast<int>(blockIdx.x);
+    h = block % s.H;
+    chunk = block / s.H % s.n_chunks;
+    head = static_cast<int64_t>(block / s.H / s.n_chunks) * s.H + h;
     stride = static_cast<int64_t>(s.H) * kHead;
     const int64_t t = static_cast<int64_t>(chunk) * kTokens, rest = s.T - t;
+    index = head * s.n_chunks + chunk;
     first = (head / s.H * s.T + t) * stride + h * kHead;
     n_tokens = rest < kTokens ? static_cast<int>(rest) : kTokens;
   }

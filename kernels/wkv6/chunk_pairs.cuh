@@ -178,4 +178,25 @@ __device__ __forceinline__ void gather_own_keys(float (&z)[8][4], const Half* ow
   multiply_add<Tile, false, 2, 2>(z, Operand(d[0], d[1]), other, row, 0);
 }
 
+// Accumulators of the own tokens into a sequence, by way of the tile's own rows, which nobody else may be reading, so that whole lines are
+// written.
+template <class T>
+__device__ __forceinline__ void write_rows(T* to, const float (&d)[8][4], Half* tile, const Place& c) {
+  __syncwarp();
+  auto* rows = reinterpret_cast<T*>(tile);
+  const int row = own_token(0);
+#pragma unroll
+  for (int n = 0; n < 8; ++n) {
+#pragma unroll
+    for (int e = 0; e < 4; e += 2) *acc_pair<Tile>(rows, row, 0, n, e) = pack(d[n][e], d[n][e + 1], static_cast<const T*>(nullptr));
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < kOwn / 4; ++i) {
+    const int token = row + i * 4 + lane_index() / 8, j = lane_index() % 8 * 8;
+    if (token < c.n_tokens)
+      *reinterpret_cast<uint4*>(to + c.first + token * c.stride + j) = *reinterpret_cast<const uint4*>(rows + Tile::at(token, j));
+  }
+}
+
 }  // namespace rk::cuda::wkv6

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) add_of_chunk(Args<T> p) {
     y += l.y[t];
   }
   if (threadIdx.x < kHead)
-    p.decay[static_cast<int64_t>(blockIdx.x) * kHead + threadIdx.x] =
+    p.decay[c.index * kHead + threadIdx.x] =
         documents.any() ? 0.0f : fast_exp2(total(shared.totals, 0, kWarps, static_cast<int>(threadIdx.x)));
   __syncthreads();
   float d[8][4] = {};

@@ -56,29 +56,28 @@ struct Shared {
   Totals totals;
 };
 
-// Sums over the warp's value rows of S G after the chunk: lanes 0 ... 7 get those of eight key channels each.
-__device__ __forceinline__ void sum_end(float (&sums)[8], const Half* S, const Half* G) {
-  const int block = static_cast<int>(threadIdx.x) % 8, row = static_cast<int>(threadIdx.x) / 8;
+// Sums over the warp's value rows of S G after the chunk: sums[q] are those of key channels 8 (lane / 8) + 32 q ... + 7.
+__device__ __forceinline__ void sum_end(float (&sums)[2][8], const Half* S, const Half* G) {
+  const auto wide = [](const Half* x, float(&to)[8]) {
+    float low[8];
+    load(x, to);
+    load(x + kPair, low);
+#pragma unroll
+    for (int e = 0; e < 8; ++e) to[e] += low[e];
+  };
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
-    const int i = row + 16 * m, at = (i / 8 * 8 + block) * 64 + i % 8 * 8;
-    const auto wide = [&](const Half* x, float(&to)[8]) {
-      float low[8];
-      load(x + at, to);
-      load(x + kPair + at, low);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) to[e] += low[e];
-    };
+    const int block = (warp_index() * 2 + m / 2) * 8 + m % 2 * 4 + lane_index() / 8, at = block * 64 + lane_index() % 8 * 8;  // Blocked
     float s[8], g[8];
-    wide(S, s);
-    wide(G, g);
+    wide(S + at, s);
+    wide(G + at, g);
 #pragma unroll
-    for (int e = 0; e < 8; ++e) sums[e] += s[e] * g[e];
+    for (int e = 0; e < 8; ++e) sums[m % 2][e] += s[e] * g[e];
   }
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    sums[e] += __shfl_xor_sync(kWholeWarp, sums[e], 8);
-    sums[e] += __shfl_xor_sync(kWholeWarp, sums[e], 16);
+  for (int q = 0; q < 2; ++q) {
+#pragma unroll
+    for (int e = 0; e < 8; ++e) sums[q][e] = warp_sum<8>(sums[q][e]);
   }
 }
 
@@ -95,7 +94,7 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
   fetch_state(shared.G, p.gradients + c.state(p.s) + state_numbers(1));
   copy_async_commit();
   const Documents documents(p.s, c);
-  const int warp = warp_index(), row = own_token(0), j = own_channel();
+  const int warp = warp_index(), j = own_channel();
   float u[2];
   unpack(*reinterpret_cast<const uint32_t*>(p.u + c.h * kHead + j), u[0], u[1], type);
   float pairs[2][4] = {}, own_product;  // own_product: dy v of token lane / 2
@@ -150,25 +149,20 @@ __global__ void __launch_bounds__(kThreads, 2) gradients(Args<T> p) {
   {
     float dv[8][4] = {};
     gather_values<parts, true>(dv, pairs, shared.K, shared.R, shared.dY, shared.G, shared.totals, documents);
-#pragma unroll
-    for (int n = 0; n < 8; ++n) {
-#pragma unroll
-      for (int e = 0; e < 4; e += 2) {
-        const int token = row + acc_row(e);
-        if (token < c.n_tokens)
-          *reinterpret_cast<uint32_t*>(p.dv + c.first + token * c.stride + acc_column(n, 0)) = pack(dv[n][e], dv[n][e + 1], type);
-      }
-    }
+    write_rows(p.dv, dv, shared.K, c);
   }
   {
-    float end[8] = {}, z[8][4] = {};
+    float end[2][8] = {}, z[8][4] = {};
     gather_keys<parts, true>(z, shared.V, shared.dY, shared.R, shared.G, shared.totals, documents);
     sum_end(end, states + state_numbers(1), shared.G);
     __syncthreads();  // G and R have been read
     shared.z_k.store(z);
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      if (lane_index() < 8) shared.sums.end[warp][lane_index() * 8 + e] = end[e];
+    for (int q = 0; q < 2; ++q) {
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        if (lane_index() % 8 == e) shared.sums.end[warp][q * 32 + lane_index()] = end[q][e];
+      }
     }
     __syncwarp();
   }

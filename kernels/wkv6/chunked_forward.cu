@@ -48,22 +48,7 @@ __global__ void __launch_bounds__(kThreads, 3) outputs(Args<T> p) {
   __syncthreads();
   float y[8][4] = {};
   gather_values<kParts<T>, false>(y, pairs, shared.R, shared.K, shared.V, shared.S, shared.totals, documents);
-  // By way of the own rows of R, which nobody else reads, so that whole lines are written.
-  __syncwarp();
-  auto* rows = reinterpret_cast<T*>(shared.R);
-  const int row = own_token(0);
-#pragma unroll
-  for (int n = 0; n < 8; ++n) {
-#pragma unroll
-    for (int e = 0; e < 4; e += 2) *acc_pair<Tile>(rows, row, 0, n, e) = pack(y[n][e], y[n][e + 1], static_cast<const T*>(nullptr));
-  }
-  __syncwarp();
-#pragma unroll
-  for (int i = 0; i < kOwn / 4; ++i) {
-    const int token = row + i * 4 + lane_index() / 8, j = lane_index() % 8 * 8;
-    if (token < c.n_tokens)
-      *reinterpret_cast<uint4*>(p.y + c.first + token * c.stride + j) = *reinterpret_cast<const uint4*>(rows + Tile::at(token, j));
-  }
+  write_rows(p.y, y, shared.R, c);
 }
 
 }  // namespace

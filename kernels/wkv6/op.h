@@ -14,7 +14,7 @@
 
 namespace rk {
 
-inline constexpr int64_t kWkv6Chunk = 16;
+inline constexpr int64_t kWkv6Chunk = 16;  // tokens between saved states, but for the chunked kernels of a GPU
 
 // Room for the saved states of r, k, ... of shape [B,T,H,N] and this dtype.
 Tensor take_wkv6_saved(const Exec& ex, Arena& arena, DType dtype, const Shape& shape);

@@ -2,58 +2,20 @@
 // the logits. Bytes are the least that must travel: inputs and outputs once, and saved states.
 #include <cmath>
 #include <cstdio>
-#include <list>
 
 #include "base/rng.h"
+#include "bench/gpu_tensors.h"
 #include "bench/gpu_times.h"
 #include "kernels/copy_logits/op.h"
 #include "kernels/wkv4/op.h"
 #include "support/gpu_exec.h"
-#include "support/on_device.h"
 
 namespace rk {
 namespace {
 
-class Tensors {
- public:
-  explicit Tensors(const Exec& ex) : ex_(ex) {}
-  Tensor zeros(DType dtype, Shape shape) {
-    Tensor t;
-    t.dtype = dtype;
-    t.shape = shape;
-    return buffers_.emplace_back(ex_.device, t.n_bytes()).tensor(dtype, shape);
-  }
-  // Some numbers of next() again and again.
-  template <class F>
-  Tensor filled(DType dtype, Shape shape, const F& next) {
-    const Tensor t = zeros(dtype, shape);
-    std::vector<double> x(static_cast<size_t>(std::min<int64_t>(t.numel(), 1 << 20)));
-    for (double& v : x) v = next();
-    const auto n = static_cast<int64_t>(x.size());
-    test::put_doubles(ex_, x, t.slice(0, n));
-    for (int64_t at = n; at < t.numel(); at += n) {
-      const int64_t count = std::min(n, t.numel() - at);
-      copy(ex_, t.slice(0, count), t.slice(at, count));
-    }
-    return t;
-  }
-  Tensor normal(DType dtype, Shape shape, double spread = 1, double mean = 0) {
-    const Random random(11, ++n_filled_);
-    uint64_t i = 0;
-    return filled(dtype, shape, [&] { return mean + spread * random.normal(i++); });
-  }
-
- private:
-  const Exec& ex_;
-  std::list<Buffer> buffers_;
-  uint64_t n_filled_ = 0;
-};
-
-double mib(size_t n_bytes) { return static_cast<double>(n_bytes) / (1 << 20); }
-
 void wkv4_times(const Exec& ex, int64_t B, int64_t A, int64_t T) {
   const DType dtype = DType::bf16, sum = DType::f32;
-  Tensors all(ex);
+  bench::GpuTensors all(ex);
   const auto sequence = [&] { return all.normal(dtype, {B, T, A}, 1.5); };
   Arena counting(Device::cuda);
   const Tensor form = take_wkv4_saved(ex, counting, dtype, {B, T, A});
@@ -80,13 +42,13 @@ void wkv4_times(const Exec& ex, int64_t B, int64_t A, int64_t T) {
     const double bytes = static_cast<double>(forward.k.n_bytes()), saved = static_cast<double>(form.n_bytes());
     std::printf("%d, %5d, %6d %s %9.3f %10.3f %10.0f %10.0f %10.1f %10.1f\n", static_cast<int>(B), static_cast<int>(A), static_cast<int>(T),
                 flags ? "resets" : "      ", ms, both, (3 * bytes + saved) / ms * 1e-6, (8 * bytes + 2 * saved) / both * 1e-6,
-                mib(form.n_bytes()), mib(scratch.peak()));
+                bench::mib(form.n_bytes()), bench::mib(scratch.peak()));
   }
 }
 
 void copy_times(const Exec& ex, const char* what, double n_kinds) {
   const int64_t T = 4096, V = 65536;
-  Tensors all(ex);
+  bench::GpuTensors all(ex);
   const Random random(7, 8);
   uint64_t i = 0;
   const Tensor c = all.normal(DType::bf16, {T, T}), dc = all.zeros(DType::bf16, {T, T}), logits = all.normal(DType::f32, {T, V});

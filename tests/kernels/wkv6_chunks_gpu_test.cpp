@@ -69,7 +69,7 @@ OpCase whole_case(const Regime& g, int64_t B, int64_t T, int64_t H, bool of_head
 
 TEST(Wkv6Chunks, Lengths) {
   if (!has_gpu()) GTEST_SKIP() << "no GPU";
-  for (int64_t T : {1, 2, 3, 15, 16, 17, 63, 64, 65, 100, 150, 400}) {
+  for (int64_t T : {1, 2, 3, 16, 17, 64, 65, 150}) {
     const OpCase c = whole_case(kRegimes[0], 1, T, 2, T % 2 == 0);
     const OpCase bare = c.without("state_in").without("state_out").without("dstate_out").without("dstate_in");
     for (const OpCase& one : {c, bare}) {
@@ -132,8 +132,8 @@ TEST(Wkv6Chunks, NotFiniteStaysVisible) {
 
 TEST(Wkv6Chunks, Documents) {
   if (!has_gpu()) GTEST_SKIP() << "no GPU";
-  const int64_t B = 3, T = 150;
-  for (size_t pattern : {0, 3, 6})
+  const int64_t B = 2, T = 140;
+  for (size_t pattern : {3, 6})
     for (bool of_heads : {false, true})
       expect_documents([&](int64_t b, int64_t t) { return whole_case(kRegimes[0], b, t, 1, of_heads); }, B, T,
                        document_flags(B, T, pattern), {0, 2.6e-3, 6e-4}, cat("pattern ", pattern));
