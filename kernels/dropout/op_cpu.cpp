@@ -13,12 +13,15 @@ struct Rows {
   int64_t C;
 
   void operator()(int64_t number, const T* x, T* y) const {
+    const DropoutRule local = rule;  // writing y does not change it
     for (int64_t four = 0; four * kDropoutColumns < C; four += kFours) {
       uint32_t word[kDropoutColumns * kFours];
       some_words(number, four, word);
       const int64_t begin = four * kDropoutColumns, n = std::min(C - begin, kDropoutColumns * kFours);
+      A factor[kDropoutColumns * kFours];
+      for (int64_t j = 0; j < kDropoutColumns * kFours; ++j) factor[j] = local.factor<A>(word[j]);
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) put(y, begin + j, get(x, begin + j) * rule.factor<A>(word[j]));
+      for (int64_t j = 0; j < n; ++j) put(y, begin + j, get(x, begin + j) * factor[j]);
     }
   }
 

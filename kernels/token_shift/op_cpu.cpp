@@ -118,8 +118,12 @@ struct Backward {
   void one_row(int64_t row, Rows& r, A* dmu) const {
     T* dx = a.dx.as<T>() + row * C;
     mixes(row, r, dmu);
+    if (a.add_dx) {
 #pragma omp simd
-    for (int64_t j = 0; j < C; ++j) put(dx, j, (a.add_dx ? get(dx, j) : A(0)) + (r.own[j] + r.from_next[j]));
+      for (int64_t j = 0; j < C; ++j) r.own[j] += get(dx, j);
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < C; ++j) put(dx, j, r.own[j] + r.from_next[j]);
     if (begins(row)) std::fill(r.shifted, r.shifted + C, A(0));
     if (row % length == 0 && dstate_in) std::copy_n(r.shifted, C, dstate_in + row / length * C);
     std::swap(r.from_next, r.shifted);
