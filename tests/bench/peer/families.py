@@ -37,6 +37,16 @@ def prepare(checkout, configs):
             print(output[-3000:], flush=True)
 
 
+def old_modules():
+    """A folder for PYTHONPATH: the trainer imports a name of lib2to3 that it does not use, and new versions of Python have no lib2to3."""
+    folder = "/tmp/reference-modules"
+    for package in ("lib2to3", "lib2to3/pgen2"):
+        os.makedirs(os.path.join(folder, package), exist_ok=True)
+        open(os.path.join(folder, package, "__init__.py"), "w").close()
+    open(os.path.join(folder, "lib2to3/pgen2/token.py"), "w").close()
+    return folder
+
+
 def extensions(arch, ctx):
     """Kernels of RWKV-6 are compiled for one length of samples under one name."""
     return f"/tmp/reference-extensions/{arch}-{ctx}"
@@ -60,6 +70,7 @@ def reference(checkout, data, weights, c):
                "--strategy", "deepspeed_stage_2", "--grad_cp", str(c.get("their_gcp", 0)), "--enable_progress_bar", "True",
                "--ds_bucket_mb", "200"]
     environment = dict(ENVIRONMENT, TORCH_EXTENSIONS_DIR=extensions(c["arch"], c["ctx"]), CUDA_VISIBLE_DEVICES="0")
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), old_modules()]))
     log = folder + ".log"
     with training.Gpus() as gpus, open(log, "w") as out:
         process = subprocess.Popen(command, cwd=os.path.join(checkout, "RWKV-v5"), env=environment, stdout=out, stderr=subprocess.STDOUT,

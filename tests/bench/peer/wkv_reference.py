@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 
 os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "9.0")
@@ -128,27 +129,23 @@ def row(kind, B, H, T):
 
 
 def main():
+    if sys.argv[1:2] == ["--one"]:
+        how, checkout, kind, T = sys.argv[2:6]
+        return (extension_only if how == "build" else measure)(checkout, kind, int(T))
     arguments = [a for a in sys.argv[1:] if a != "--build"]
     if not arguments:
         sys.exit(__doc__)
     checkout, kinds = os.path.abspath(arguments[0]), arguments[1:] or ["wkv6", "wkv5", "wkv4"]
-    only_build = "--build" in sys.argv
-    if not only_build:
+    how = "build" if "--build" in sys.argv else "measure"
+    if how == "measure":
         print("shape (B, H, T) | operator | forward ms | forward+backward ms | extra GiB", flush=True)
-    for kind in kinds:
-        # torch registers an operator's name once a process, so every T of wkv6 and wkv4 has its own.
-        for T in sorted({T for _, _, T in SHAPES}):
-            child = os.fork()
-            if child == 0:
-                status = 1
-                try:
-                    extension_only(checkout, kind, T) if only_build else measure(checkout, kind, T)
-                    status = 0
-                except Exception as error:
-                    print(f"{kind}, T = {T}: {str(error)[-2000:]}", flush=True)
-                finally:
-                    os._exit(status)
-            os.waitpid(child, 0)
+    # torch registers an operator's name once a process, so every T of wkv6 and wkv4 has its own.
+    each = [[sys.executable, os.path.abspath(__file__), "--one", how, checkout, kind, str(T)]
+            for kind in kinds for T in sorted({T for _, _, T in SHAPES})]
+    at_once = len(each) if how == "build" else 1
+    for i in range(0, len(each), at_once):
+        for process in [subprocess.Popen(command) for command in each[i:i + at_once]]:
+            process.wait()
 
 
 def extension_only(checkout, kind, T):
