@@ -11,6 +11,13 @@ namespace {
 // Of logits, where the user does not say. A GPU wants many rows for its products and the launches around them.
 int64_t chunk_bytes(Device device) { return device == Device::cuda ? int64_t{512} << 20 : int64_t{128} << 20; }
 
+// On a GPU training's logits are in the model's dtype and become their gradient in place, as in the reference: a third less traffic. Of a
+// small vocabulary there is little traffic, and they keep what rounding would cost.
+constexpr int64_t kSmallVocabulary = 8192;
+DType logits_dtype(const Exec& ex, DType model, int64_t V, bool trains) {
+  return ex.device == Device::cuda && trains && V > kSmallVocabulary ? model : acc_dtype(model);
+}
+
 // A tensor without a shape was not handed over; in a dry run those that were have shapes but no data.
 bool given(const Tensor& t) { return t.shape.rank > 0; }
 
@@ -39,8 +46,7 @@ Head::Chunk Head::Chunk::rows(int64_t n) const {
 }
 
 Head::Chunk Head::take_chunk(const Exec& ex, int64_t rows, bool trains) const {
-  // On a GPU training's logits are in the model's dtype and become their gradient in place, as in the reference: a third less traffic.
-  const DType acc = ex.device == Device::cuda && trains ? dtype_ : acc_dtype(dtype_);
+  const DType acc = logits_dtype(ex, dtype_, V_, trains);
   Chunk chunk;
   chunk.normed = ex.scratch->take(dtype_, {rows, C_});
   chunk.stats = take_norm_stats(*ex.scratch, dtype_, rows);
@@ -53,7 +59,7 @@ void Head::forward(const Exec& ex, const UnitForward& a) const {
   const ArenaScope scope(*ex.scratch);
   const bool trains = a.saved != nullptr;
   const int64_t R = a.seg.B * a.seg.T, S = copy_ ? a.seg.T : R;  // rows that belong together
-  const auto logit_bytes = static_cast<int64_t>(size_of(ex.device == Device::cuda && trains ? dtype_ : acc_dtype(dtype_)));
+  const auto logit_bytes = static_cast<int64_t>(size_of(logits_dtype(ex, dtype_, V_, trains)));
   const int64_t fitting = std::max<int64_t>(1, chunk_bytes(ex.device) / (V_ * logit_bytes));
   const int64_t rows = std::min(chunk_ > 0 ? chunk_ : fitting, S);
   require(!trains || given(a.seg.targets), "training has targets");
