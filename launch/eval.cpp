@@ -65,7 +65,7 @@ int eval_ppl(int argc, char** argv) {
   const std::string path = words[0];
   words.erase(words.begin());
   RunConfig config = parse_config(words);
-  validate(config, 1);
+  validate(config, 1, {.model = false});
   config.val_file = config.data_file;
   const TemporaryFolder temporary;
   const std::string folder = temporary.path() + "/data";  // beside it a vocab.json may be written

@@ -33,7 +33,7 @@ RunOptions run_options_of(const std::string& command, const std::vector<std::str
   order.config = parse_config(words);
   const int64_t ranks = std::max<int64_t>(order.config.devices, 1) * std::max<int64_t>(order.config.num_nodes, 1);
   if (!checkpoint) {
-    validate(order.config, static_cast<int>(ranks), {.plan = true});
+    validate(order.config, static_cast<int>(ranks), {.plan = true, .model = false});
     order.samples_per_step = order.config.global_bsz;
   }
   return order;

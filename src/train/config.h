@@ -19,6 +19,7 @@ std::string help_text(HelpRequest which);
 // What a configuration is for. A plan needs neither the data nor a GPU.
 struct Validated {
   bool plan = false;
+  bool model = true;  // false: nothing makes a new model of the options, so its sizes do not matter
 };
 
 // Refuses what does not fit together, completes what follows from the rest (batch sizes, precision, ZeRO stage), and writes

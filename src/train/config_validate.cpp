@@ -145,7 +145,7 @@ void check_data(RunConfig& c, bool plan) {
   if (c.early_stop > 0 && c.val_every == 0) fail(cat("--early_stop ", c.early_stop, " needs --val_every, the steps between validations"));
 }
 
-void check_model(RunConfig& c) {
+void check_model(RunConfig& c, bool makes_model) {
   settle_architecture(c);
   const auto no_effect = [&](const char* name, const char* why) {
     if (given(c, name)) c.notes.push_back(cat("--", name, " has no effect: ", why));
@@ -155,7 +155,7 @@ void check_model(RunConfig& c) {
   if ((c.tiny_att_dim > 0) != (c.tiny_att_layer >= 0))
     c.notes.push_back(cat(c.tiny_att_dim > 0 ? cat("--tiny_att_dim ", c.tiny_att_dim) : cat("--tiny_att_layer ", c.tiny_att_layer),
                           " has no effect: a small attention needs both --tiny_att_dim and --tiny_att_layer"));
-  const bool fresh = c.load_model.empty() && c.train_stage < 2;
+  const bool fresh = makes_model && c.load_model.empty() && c.train_stage < 2;
   if (c.head_size % 8 != 0) fail(cat("--head_size ", c.head_size, " must be a multiple of 8"));
   if (fresh) {
     ModelSpec given = given_spec(c);
@@ -223,7 +223,7 @@ void validate(RunConfig& config, int world, const Validated& for_what) {
   check_world(config, world);
   settle_machine(config, world, for_what.plan);
   check_data(config, for_what.plan);
-  check_model(config);
+  check_model(config, for_what.model);
   check_run(config);
   settle_pile_stage(config);
   settle_batch(config, world);
