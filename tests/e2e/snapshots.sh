@@ -28,8 +28,8 @@ check "the checkpoint is as new as it gets" says "$work/third.log" "resumed from
 
 # On one rank instead of two.
 rm -r "$work/cut"
-"$rookery" train "${cut[@]}" --devices 2 > "$work/first.log" 2>&1 &
-check "another run makes snapshots" wait_for 60 says "$work/first.log" "^snapshot of step"
+"$rookery" train "${cut[@]}" --devices 2 > "$work/another.log" 2>&1 &
+check "another run makes snapshots" wait_for 60 says "$work/another.log" "^snapshot of step"
 pkill -KILL -f -- "--proj_dir $work/cut "
 wait
 wait_for 30 no_process_of "$work/cut"
