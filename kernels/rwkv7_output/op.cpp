@@ -1,5 +1,6 @@
 #include "kernels/rwkv7_output/op.h"
 
+#include "kernels/common/check_all.h"
 #include "kernels/common/cpu_parallel.h"
 #include "kernels/common/dispatch.h"
 
@@ -14,10 +15,6 @@ void run(const Exec& ex, const Rwkv7OutputBackward& a);
 }  // namespace cuda
 
 namespace {
-
-void check_all(std::initializer_list<const Tensor*> tensors, int64_t n, DType dtype, const char* promise) {
-  for (const Tensor* t : tensors) require(t->numel() == n && t->dtype == dtype, promise);
-}
 
 template <class Args>
 void check_inputs(const Exec& ex, const Args& a) {

@@ -2,8 +2,8 @@
 // those that leave nothing, magnitudes far from one, nothing at all, and what is not a number.
 #include <limits>
 
-#include "kernels/wkv6/op.h"
 #include "support/documents.h"
+#include "support/wkv6_calls.h"
 
 namespace rk::test {
 namespace {
@@ -35,35 +35,7 @@ OpCase whole_case(const Regime& g, int64_t B, int64_t T, int64_t H, bool of_head
   if (of_heads) c.inout("dw", parameter, Held::sum, zero);
   if (!of_heads) c.out("dw", x);
   c.inout("du", parameter, Held::sum, zero);
-  c.call = [](const Exec& ex, const Tensors& t) {
-    const ArenaScope scope(*ex.scratch);
-    const Tensor saved = take_wkv6_saved(ex, *ex.scratch, t("r").dtype, t("r").shape);
-    run(ex, Wkv6Forward{.r = t("r"),
-                        .k = t("k"),
-                        .v = t("v"),
-                        .w = t("w"),
-                        .u = t("u"),
-                        .y = t("y"),
-                        .state_in = t("state_in"),
-                        .state_out = t("state_out"),
-                        .saved_states = saved,
-                        .resets = t("resets")});
-    run(ex, Wkv6Backward{.r = t("r"),
-                         .k = t("k"),
-                         .v = t("v"),
-                         .w = t("w"),
-                         .u = t("u"),
-                         .saved_states = saved,
-                         .dy = t("dy"),
-                         .dstate_out = t("dstate_out"),
-                         .dr = t("dr"),
-                         .dk = t("dk"),
-                         .dv = t("dv"),
-                         .dw = t("dw"),
-                         .du = t("du"),
-                         .dstate_in = t("dstate_in"),
-                         .resets = t("resets")});
-  };
+  c.call = run_wkv6_both;
   return c;
 }
 

@@ -1,6 +1,5 @@
-#include "kernels/wkv6/op.h"
-
 #include "support/documents.h"
+#include "support/wkv6_calls.h"
 
 namespace rk::test {
 namespace {
@@ -22,27 +21,13 @@ OpCase inputs(const Sizes& s, Decay decay) {
   return c.in("u", s.parameter());
 }
 
-Wkv6Forward forward_of(const Tensors& t, const Tensor& y, const Tensor& saved) {
-  return {.r = t("r"),
-          .k = t("k"),
-          .v = t("v"),
-          .w = t("w"),
-          .u = t("u"),
-          .y = y,
-          .state_in = t("state_in"),
-          .state_out = t("state_out"),
-          .saved_states = saved,
-          .resets = t("resets")};
-}
-
 OpCase forward_case(const Sizes& s, Decay decay) {
   OpCase c = inputs(s, decay);
   c.in("state_in", s.state(), Held::sum).out("y", s.x()).out("state_out", s.state(), Held::sum);
-  c.call = [](const Exec& ex, const Tensors& t) { run(ex, forward_of(t, t("y"), {})); };
+  c.call = [](const Exec& ex, const Tensors& t) { run(ex, wkv6_forward(t, t("y"), {})); };
   return c;
 }
 
-// Forward, whose saved states are nobody else's business, then backward.
 OpCase backward_case(const Sizes& s, Decay decay) {
   OpCase c = inputs(s, decay);
   c.in("state_in", s.state(), Held::sum).in("dy", s.x()).in("dstate_out", s.state(), Held::sum);
@@ -50,27 +35,7 @@ OpCase backward_case(const Sizes& s, Decay decay) {
   if (decay == Decay::of_tokens) c.out("dw", s.x());
   if (decay == Decay::of_heads) c.inout("dw", s.parameter(), Held::sum);
   c.inout("du", s.parameter(), Held::sum).out("dstate_in", s.state(), Held::sum);
-  c.call = [](const Exec& ex, const Tensors& t) {
-    const ArenaScope scope(*ex.scratch);
-    const Tensor saved = take_wkv6_saved(ex, *ex.scratch, t("r").dtype, t("r").shape);
-    const Tensor y = ex.scratch->take(t("r").dtype, t("r").shape);
-    run(ex, forward_of(t, y, saved));
-    run(ex, Wkv6Backward{.r = t("r"),
-                         .k = t("k"),
-                         .v = t("v"),
-                         .w = t("w"),
-                         .u = t("u"),
-                         .saved_states = saved,
-                         .dy = t("dy"),
-                         .dstate_out = t("dstate_out"),
-                         .dr = t("dr"),
-                         .dk = t("dk"),
-                         .dv = t("dv"),
-                         .dw = t("dw"),
-                         .du = t("du"),
-                         .dstate_in = t("dstate_in"),
-                         .resets = t("resets")});
-  };
+  c.call = run_wkv6_both;
   return c;
 }
 
